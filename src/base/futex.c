@@ -1,0 +1,120 @@
+/* Sleeping and waking on shared words. See futex.h. */
+#include "futex.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <math.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
+/* <linux/futex.h> has these only since Linux 5.16. */
+struct waitv {
+  uint64_t value, address;
+  uint32_t flags, reserved;
+};
+enum { WAITV_32 = 2 };
+
+enum {
+  SECOND = 1000000000,
+  /* A lost wake-up (two deaths in the same microsecond, an old kernel) is
+  ** healed by looking again after this long. */
+  LOOK_AGAIN = SECOND,
+  /* Without futex_waitv only the first word can be slept on. */
+  LOOK_AGAIN_BLIND = 5000000
+};
+
+const struct cr_sleep_hook *cr_sleep_hook;
+_Thread_local cr_word *cr_alarm;
+static atomic_bool have_waitv = true;
+
+int64_t cr_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * SECOND + t.tv_nsec;
+}
+
+int64_t cr_deadline(double seconds) {
+  if (!(seconds > 0)) return 0;
+  if (seconds >= 9e9) return CR_FOREVER;
+  int64_t now = cr_now();
+  int64_t ns = (int64_t)ceil(seconds * SECOND);
+  return ns > CR_FOREVER - now ? CR_FOREVER : now + ns;
+}
+
+static struct timespec to_timespec(int64_t ns) {
+  return (struct timespec){.tv_sec = ns / SECOND, .tv_nsec = ns % SECOND};
+}
+
+/* 0 or an errno value. The time is absolute, CLOCK_MONOTONIC. */
+static int wait_one(cr_word *word, uint32_t value, int64_t until) {
+  struct timespec t = to_timespec(until);
+  long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, value, &t, NULL,
+                   FUTEX_BITSET_MATCH_ANY);
+  return r < 0 ? errno : 0;
+}
+
+static int wait_many(const struct waitv *v, int n, int64_t until) {
+  struct timespec t = to_timespec(until);
+  long r = syscall(SYS_futex_waitv, v, n, 0, &t, CLOCK_MONOTONIC);
+  return r < 0 ? errno : 0;
+}
+
+static int wait_words(const struct cr_wait *waits, int n, cr_word *alarm,
+                      uint32_t rang, int64_t until) {
+  struct waitv v[CR_WAIT_MAX + 1];
+  int k = 0;
+  for (int i = 0; i < n; i++)
+    v[k++] = (struct waitv){waits[i].value, (uintptr_t)waits[i].word, WAITV_32,
+                            0};
+  if (alarm != NULL)
+    v[k++] = (struct waitv){rang, (uintptr_t)alarm, WAITV_32, 0};
+  if (k > 0 && atomic_load_explicit(&have_waitv, memory_order_relaxed)) {
+    int err = wait_many(v, k, until);
+    if (err != ENOSYS && err != EPERM) return err;
+    atomic_store_explicit(&have_waitv, false, memory_order_relaxed);
+  }
+  cr_word nothing = 0;
+  if (k == 1 && n == 1) return wait_one(waits[0].word, waits[0].value, until);
+  int64_t soon = cr_now() + LOOK_AGAIN_BLIND;
+  if (until > soon) until = soon;
+  if (n > 0) return wait_one(waits[0].word, waits[0].value, until);
+  return alarm != NULL ? wait_one(alarm, rang, until)
+                       : wait_one(&nothing, 0, until);
+}
+
+int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline) {
+  cr_word *alarm = cr_alarm;
+  /* Read before the hook looks for pending interrupts: one that comes later
+  ** has changed the word by the time the kernel compares it. */
+  uint32_t rang = alarm != NULL ? atomic_load(alarm) : 0;
+  const struct cr_sleep_hook *hook = cr_sleep_hook;
+  int err = hook != NULL ? hook->before() : 0;
+  if (err != 0) return err;
+  int64_t until = cr_now() + LOOK_AGAIN;
+  bool last = deadline <= until;
+  if (last) until = deadline > 0 ? deadline : 0;
+  int why = wait_words(waits, n, alarm, rang, until);
+  if (hook != NULL) err = hook->after();
+  if (err != 0) return err;
+  return why == ETIMEDOUT && last && cr_now() >= deadline ? ETIMEDOUT : 0;
+}
+
+void cr_sleep_short(cr_word *word, uint32_t value) {
+  wait_one(word, value, cr_now() + LOOK_AGAIN);
+}
+
+int cr_wake(cr_word *word, int n) {
+  return (int)syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);
+}
+
+void cr_ring(cr_word *word) {
+  atomic_fetch_add(word, 1);
+  cr_wake(word, INT_MAX);
+}

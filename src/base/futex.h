@@ -1,0 +1,67 @@
+/* The one place where a thread goes to sleep.
+**
+** A sleeper names one or more words and the values it saw in them; it wakes
+** when one of them is woken, when its alarm rings, at its deadline, and now
+** and then by itself. It never means that the condition holds: every caller
+** looks again. What surrounds a sleep (the interpreter lock, interrupts) is
+** installed by the layer above as a hook; nothing here knows Lua.
+*/
+#ifndef CR_FUTEX_H
+#define CR_FUTEX_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef _Atomic(uint32_t) cr_word;   /* a futex word, or half of a pair */
+typedef _Atomic(uint64_t) cr_word64;
+
+/* A word and the value with which it is worth sleeping. */
+struct cr_wait {
+  cr_word *word;
+  uint32_t value;
+};
+
+/* What the layer above does around a sleep that may last. `before` may refuse
+** it with an errno value; `after` may turn a wake-up into one (EINTR: a
+** pending interrupt). */
+struct cr_sleep_hook {
+  int (*before)(void);
+  int (*after)(void);
+};
+extern const struct cr_sleep_hook *cr_sleep_hook;
+
+/* This thread's alarm: cr_sleep also ends when the word changes. NULL: none. */
+extern _Thread_local cr_word *cr_alarm;
+
+enum { CR_WAIT_MAX = 126 };          /* words that one sleep can watch */
+#define CR_FOREVER INT64_MAX         /* deadline: none */
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+int64_t cr_now(void);
+
+/* The deadline (ns, CLOCK_MONOTONIC) that lies `seconds` ahead, capped at
+** CR_FOREVER. Zero and negative give a deadline that has passed. */
+int64_t cr_deadline(double seconds);
+
+/* Sleeps while every waits[i] still has its value, until `deadline` (ns).
+** Returns 0 (look again), ETIMEDOUT, or what the hook says (EINTR).
+** n is at most CR_WAIT_MAX; with n == 0 only alarm and deadline end it. */
+int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline);
+
+/* The same for one word and internal locks that are held for nanoseconds:
+** no hook, no alarm, no deadline but a second. */
+void cr_sleep_short(cr_word *word, uint32_t value);
+
+/* Wakes up to n sleepers of the word; returns how many. Signal-safe. */
+int cr_wake(cr_word *word, int n);
+
+/* Changes the word and wakes everyone who sleeps on it. Signal-safe. */
+void cr_ring(cr_word *word);
+
+/* Keeps the compiler from moving stores over this point. A killed process
+** leaves exactly the stores made before the instruction it died at, so the
+** order of the machine code is the order that recovery can rely on. */
+#define cr_step() atomic_signal_fence(memory_order_seq_cst)
+
+#endif

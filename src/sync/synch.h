@@ -1,0 +1,67 @@
+/* Lock, RLock, Semaphore, Event, Condition, Barrier in shared memory.
+**
+** All wait functions return 0 or an errno value: ETIMEDOUT, EINTR, and what
+** is said below. Deadlines are ns on CLOCK_MONOTONIC; 0 does not wait. New
+** objects are in limbo, NULL when shared memory is exhausted.
+*/
+#ifndef CR_SYNCH_H
+#define CR_SYNCH_H
+
+#include "slot.h"
+
+/* Lock and RLock (CR_LOCK, CR_RLOCK). EOWNERDEAD: acquired, the last holder
+** died or ended with it. EPERM: release by somebody else. */
+struct cr_lock {
+  struct cr_block head;
+  uint32_t depth;                    /* RLock: how often; by its holder */
+  uint32_t unused;
+  struct cr_rlock lock;
+};
+struct cr_lock *cr_lock_new(bool recursive);
+int cr_lock_acquire(struct cr_lock *l, int64_t deadline);
+int cr_lock_release(struct cr_lock *l);
+bool cr_lock_mine(const struct cr_lock *l);
+/* Its holder's slot, or NULL. */
+struct cr_slot *cr_lock_holder(struct cr_lock *l);
+
+/* Semaphore; bounded: release beyond the first value is EOVERFLOW. */
+struct cr_semaphore;
+struct cr_semaphore *cr_semaphore_new(uint32_t value, bool bounded);
+int cr_semaphore_acquire(struct cr_semaphore *s, int64_t deadline);
+int cr_semaphore_release(struct cr_semaphore *s, uint32_t n);
+uint32_t cr_semaphore_value(const struct cr_semaphore *s);
+bool cr_semaphore_bounded(const struct cr_semaphore *s);
+
+struct cr_event;
+struct cr_event *cr_event_new(void);
+void cr_event_set(struct cr_event *e);
+void cr_event_clear(struct cr_event *e);
+bool cr_event_is_set(const struct cr_event *e);
+int cr_event_wait(struct cr_event *e, int64_t deadline);
+bool cr_event_ready(struct cr_event *e, struct cr_wait *wait);
+
+/* Condition on a lock that the caller holds at every call (else EPERM).
+** wait: releases it (RLock: all levels), waits, takes it back always; returns
+** EOWNERDEAD as acquire does when it was notified. */
+struct cr_condition;
+struct cr_condition *cr_condition_new(struct cr_lock *lock);  /* takes a ref */
+struct cr_lock *cr_condition_lock(struct cr_condition *c);
+int cr_condition_wait(struct cr_condition *c, int64_t deadline);
+int cr_condition_notify(struct cr_condition *c, uint32_t n);
+uint32_t cr_condition_waiters(struct cr_condition *c);
+
+/* Barrier. wait: *index is 1..parties; EPIPE: broken (also by the death of one
+** that waited, a time-out or an interrupt of one). When the last has arrived it
+** returns EALREADY to one of the waiters (the last): it runs the action
+** and calls cr_barrier_open (ok) or cr_barrier_abort. */
+struct cr_barrier;
+struct cr_barrier *cr_barrier_new(uint32_t parties, bool action);
+int cr_barrier_wait(struct cr_barrier *b, int64_t deadline, uint32_t *index);
+void cr_barrier_open(struct cr_barrier *b);
+void cr_barrier_abort(struct cr_barrier *b);
+void cr_barrier_reset(struct cr_barrier *b);
+uint32_t cr_barrier_parties(const struct cr_barrier *b);
+uint32_t cr_barrier_waiting(struct cr_barrier *b);
+bool cr_barrier_broken(const struct cr_barrier *b);
+
+#endif
