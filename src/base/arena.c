@@ -13,7 +13,7 @@
 #define MFD_NOEXEC_SEAL 8u
 #endif
 
-enum { PAGE = 4096, MIN_SLOTS = 1024, MAX_SLOTS = 1 << 20 };
+enum { PAGE = 4096, MIN_SLOTS = 1 << 14, MAX_SLOTS = 1 << 20 };
 #define RESERVE_MAX ((size_t)1 << 40)
 #define RESERVE_MIN ((size_t)1 << 26)
 

@@ -26,7 +26,8 @@ enum cr_type {
   CR_CONDITION,
   CR_BARRIER,
   CR_QUEUE,
-  CR_HEAP,                           /* LifoQueue and PriorityQueue */
+  CR_LIFO_QUEUE,
+  CR_PRIORITY_QUEUE,
   CR_PIPE,                           /* one end */
   CR_VALUE,
   CR_ARRAY,

@@ -32,6 +32,7 @@ enum {
 
 const struct cr_sleep_hook *cr_sleep_hook;
 _Thread_local cr_word *cr_alarm;
+_Thread_local bool cr_patient;
 static atomic_bool have_waitv = true;
 
 int64_t cr_now(void) {

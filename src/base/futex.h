@@ -31,6 +31,11 @@ struct cr_sleep_hook {
 };
 extern const struct cr_sleep_hook *cr_sleep_hook;
 
+/* While this is true the thread's sleeps must not be interrupted (a condition's
+** lock has to come back first): `before` does not refuse, `after` does not
+** turn the wake-up into an error, the interrupt stays pending. */
+extern _Thread_local bool cr_patient;
+
 /* This thread's alarm: cr_sleep also ends when the word changes. NULL: none. */
 extern _Thread_local cr_word *cr_alarm;
 

@@ -122,10 +122,9 @@ int cr_handle_add(struct cr_block *object, uint32_t *handle) {
 }
 
 /* Empties a place that holds a counted reference; the object's last one
-** destroys it. */
-static void drop(struct cr_block *_Atomic *place) {
+** destroys it. Called with the ref lock, returns without. */
+static void drop_unlock(struct cr_block *_Atomic *place) {
   struct cr_log *log = &cr_arena->ref_log;
-  cr_ref_lock();
   struct cr_block *object = atomic_load(place);
   if (object == NULL) {
     cr_ref_unlock();
@@ -141,10 +140,15 @@ static void drop(struct cr_block *_Atomic *place) {
   if (last) cr_destroy(object);
 }
 
+static void drop(struct cr_block *_Atomic *place) {
+  cr_ref_lock();
+  drop_unlock(place);
+}
+
 void cr_handle_drop(uint32_t handle) {
-  if (handle / ENTRIES >= chunk_count) return;
+  cr_ref_lock();
   if (handle < first_free) first_free = handle;
-  drop(&chunks[handle / ENTRIES]->entry[handle % ENTRIES]);
+  drop_unlock(&chunks[handle / ENTRIES]->entry[handle % ENTRIES]);
 }
 
 void cr_ref_add(struct cr_block **place, cr_word *count,

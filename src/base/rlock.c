@@ -330,6 +330,10 @@ void cr_wake_end(cr_word *wake) {
   set_pending(cr_self, NULL);
 }
 
+void cr_wake_cancel(void) {
+  set_pending(cr_self, NULL);
+}
+
 void cr_log_recover(struct cr_log *log, cr_word *wake) {
   if (wake != NULL) cr_wake_begin(wake);
   cr_log_replay(log);

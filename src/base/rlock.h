@@ -84,6 +84,8 @@ void cr_log_recover(struct cr_log *log, cr_word *wake);
 #define CR_CROWD 0x40000000u
 void cr_wake_begin(cr_word *wake);
 void cr_wake_end(cr_word *wake);
+/* Ends what cr_wake_begin began, without waking. */
+void cr_wake_cancel(void);
 /* Before sleeping: says that somebody sleeps; returns the value to sleep on.
 ** The caller then looks at its condition once more. */
 uint32_t cr_wake_want(cr_word *wake, bool crowd);

@@ -31,7 +31,7 @@ struct cr_life {
 };
 
 struct cr_slot {
-  struct {                           /* the kernel's struct robust_list_head */
+  _Alignas(64) struct {              /* the kernel's struct robust_list_head */
     struct cr_rnode *next;
     long offset;
     struct cr_rnode *pending;

@@ -3,10 +3,10 @@
 
 struct cr_cell {
   struct cr_block head;
-  cr_word kind;                      /* enum cr_cell_kind */
+  cr_word kind; /* enum cr_cell_kind */
   uint32_t unused;
-  struct cr_message *message;        /* linked */
-  struct cr_log log;                 /* the child's; after its death anyone's */
+  struct cr_message *message; /* linked */
+  struct cr_log log;          /* the child's; after its death anyone's */
 };
 
 struct cr_cell *cr_cell_new(void) {

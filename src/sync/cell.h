@@ -11,10 +11,10 @@
 struct cr_cell;
 
 enum cr_cell_kind {
-  CR_CELL_EMPTY,                     /* the child never came to its end */
-  CR_CELL_VALUES,                    /* returned; without a message: nothing */
+  CR_CELL_EMPTY,  /* the child never came to its end */
+  CR_CELL_VALUES, /* returned; without a message: nothing */
   CR_CELL_ERROR,
-  CR_CELL_NO_MEMORY                  /* there was no room for the message */
+  CR_CELL_NO_MEMORY /* there was no room for the message */
 };
 
 /* A new cell in limbo; NULL when shared memory is exhausted. */

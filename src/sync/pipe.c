@@ -98,7 +98,9 @@ static struct cr_slot *holder(struct cr_pipe *e, bool others) {
     return s;
   for (;;) {
     s = cr_handle_holder((struct cr_block *)e->other, others);
-    if (s == NULL || !cr_slot_dead(s) || cr_reap_all() == 0) break;
+    if (s == NULL || !cr_slot_dead(s)) break;
+    cr_wake(&s->life.word, INT_MAX); /* the kernel wakes only one watcher */
+    if (cr_reap_all() == 0) break;
   }
   uint64_t now = s == NULL ? 0
                            : (uint64_t)atomic_load(&s->life.incarnation) << 32 |
@@ -133,23 +135,19 @@ bool cr_pipe_ready(struct cr_pipe *e, struct cr_wait *wait, int *n) {
   return false;
 }
 
+/* Sleeps once for a message or the end: 0 (look again), ETIMEDOUT, EINTR. */
 static int wait_for_message(struct cr_pipe *e, int64_t deadline) {
   struct cr_wait w[2];
   int n;
   if (cr_pipe_ready(e, w, &n)) return 0;
-  struct cr_slot *s = n == 1 ? holder(e, true) : NULL;
   int64_t until = deadline;
-  if (s != NULL) {
+  if (n == 1 && holder(e, true) != NULL) {
     int64_t soon = cr_now() + EMBRYO_TIME;
     if (until > soon) until = soon;
   }
   int err = cr_sleep(w, n, until);
-  if (err == ETIMEDOUT && until != deadline) err = 0;
-  if (n == 2 && (atomic_load(w[1].word) & CR_DIED)) {
-    cr_wake(w[1].word, INT_MAX);     /* the kernel woke only one of us */
-    cr_reap_all();
-  }
-  return err;
+  if (n == 2 && (atomic_load(w[1].word) & CR_DIED)) holder(e, true);
+  return err == ETIMEDOUT && until != deadline ? 0 : err;
 }
 
 int cr_pipe_receive(struct cr_pipe *e, struct cr_packet *p, int64_t deadline) {
@@ -162,6 +160,14 @@ int cr_pipe_receive(struct cr_pipe *e, struct cr_packet *p, int64_t deadline) {
     err = wait_for_message(e, deadline);
     if (err != 0) return err == ETIMEDOUT ? EAGAIN : err;
   }
+}
+
+int cr_pipe_wait(struct cr_pipe *e, int64_t deadline) {
+  struct cr_wait w[2];
+  int n, err = 0;
+  while (!cr_pipe_ready(e, w, &n) && err == 0)
+    err = deadline == 0 ? ETIMEDOUT : wait_for_message(e, deadline);
+  return err == ETIMEDOUT ? EAGAIN : err;
 }
 
 int cr_pipe_unget(struct cr_pipe *e, struct cr_packet *p) {

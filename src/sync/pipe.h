@@ -16,6 +16,8 @@ bool cr_pipe_can_receive(const struct cr_pipe *e);
 int cr_pipe_send(struct cr_pipe *e, struct cr_packet *p, int64_t deadline);
 /* 0; EPIPE: drained and nobody holds the other end; EAGAIN: deadline; EINTR. */
 int cr_pipe_receive(struct cr_pipe *e, struct cr_packet *p, int64_t deadline);
+/* Waits until a receive would not: 0, EAGAIN, EINTR. */
+int cr_pipe_wait(struct cr_pipe *e, int64_t deadline);
 int cr_pipe_unget(struct cr_pipe *e, struct cr_packet *p);
 /* Is a receive possible without waiting (a message, or the end)? Else fills in
 ** up to 2 words to sleep on; *n is set to their number. */

@@ -38,6 +38,9 @@ struct cr_queue {
   };
 };
 
+static const enum cr_type type_of[] = {CR_QUEUE, CR_LIFO_QUEUE,
+                                       CR_PRIORITY_QUEUE};
+
 static bool is_ring(const struct cr_queue *q) {
   return q->kind == CR_FIFO;
 }
@@ -78,10 +81,10 @@ static void queue_visit(struct cr_block *b, const struct cr_visit *v) {
 }
 
 static __attribute__((constructor)) void register_types(void) {
-  cr_set_destroy(CR_QUEUE, queue_destroy);
-  cr_set_visit(CR_QUEUE, queue_visit);
-  cr_set_destroy(CR_HEAP, queue_destroy);
-  cr_set_visit(CR_HEAP, queue_visit);
+  for (int i = 0; i <= CR_PRIORITY; i++) {
+    cr_set_destroy(type_of[i], queue_destroy);
+    cr_set_visit(type_of[i], queue_visit);
+  }
 }
 
 struct cr_queue *cr_queue_new(enum cr_queue_kind kind, uint32_t maxsize) {
@@ -92,7 +95,7 @@ struct cr_queue *cr_queue_new(enum cr_queue_kind kind, uint32_t maxsize) {
   q->maxsize = maxsize;
   if (kind == CR_PRIORITY) q->heap.sorted = true;
   cr_step();
-  atomic_store(&q->head.type, kind == CR_FIFO ? CR_QUEUE : CR_HEAP);
+  atomic_store(&q->head.type, type_of[kind]);
   cr_step();
   if (kind == CR_FIFO && cr_ring_init(&q->ring, &q->put_log) != 0) {
     cr_destroy(&q->head);

@@ -1,0 +1,207 @@
+# cluarun: builds the program, the libraries and the module; tests; installs.
+#
+#   make deps          install what building and testing need (Debian)
+#   make               build/cluarun, libcluarun.{a,so}, cluarun.so, cluarun.pc
+#   make test          every test; `make check` adds lint
+#   make SANITIZER=address,undefined test        (or thread) in a build of its own
+#
+# Everything generated lies in build/. V=1 shows the commands.
+
+# User settings
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+AR ?= ar
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+DESTDIR ?=
+SANITIZER ?=
+SECONDS ?= 60
+JOBS ?= $(shell nproc)
+
+VERSION = 0.1.0
+SONAME = libcluarun.so.0
+PACKAGES = make gcc libc6-dev pkg-config liblua5.4-dev lua5.4 libreadline-dev \
+  lua-check clang clang-format perl procps python3-minimal util-linux
+
+# Flags. pkg-config is asked late, so that `make deps` can install it first.
+BUILD = build$(addprefix /,$(SANITIZER))
+WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
+  -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wundef -Wvla
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARNINGS) -fno-common -fPIC \
+  -fvisibility=hidden -ftls-model=initial-exec -pthread -MMD -MP $(CFLAGS)
+# Symbols are bound at once: a forked child must not do it page by page.
+ALL_LDFLAGS = -pthread -Wl,-z,now $(LDFLAGS)
+LUA_CFLAGS = $(shell pkg-config --cflags lua5.4)
+LUA_LIBS = $(shell pkg-config --libs lua5.4)
+LUA_STATIC = $(shell $(CC) -print-file-name=liblua5.4.a)
+# Signal and fork handlers stay: a library that has been loaded is not unloaded.
+SHARED = -shared -Wl,-z,nodelete
+ifdef WERROR
+ALL_CFLAGS += -Werror
+endif
+ifneq ($(SANITIZER),)
+ALL_CFLAGS += -fsanitize=$(SANITIZER) -fno-sanitize-recover=all \
+  -fno-omit-frame-pointer
+ALL_LDFLAGS += -fsanitize=$(SANITIZER)
+endif
+# The thread sanitizer of this gcc cannot live with much address randomness.
+ifeq ($(SANITIZER),thread)
+RUN = setarch -R
+endif
+ifneq ($(V),1)
+Q = @
+say = @printf '  %-7s %s\n' $(1) $(2);
+endif
+
+# Files
+objects = $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/$(1)/*.c))
+CORE_OBJECTS = $(call objects,base) $(call objects,sync)
+LIB_OBJECTS = $(CORE_OBJECTS) $(call objects,bind)
+HOST_OBJECTS = $(call objects,host)
+LUA_FILES = $(wildcard lua/*.lua)
+C_TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/c/*.c))
+C_HEAVY = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/c/heavy/*.c))
+LUA_TESTS = $(wildcard tests/*.lua tests/regress/*.lua)
+PRODUCTS = $(addprefix $(BUILD)/,cluarun libcluarun.a libcluarun.so cluarun.so \
+  cluarun.pc)
+C_FILES = $(wildcard include/*.h src/*/*.[ch] tests/c/*.[ch] tests/c/heavy/*.[ch])
+LUA_CHECKED = $(LUA_FILES) $(wildcard scripts/*.lua tests/*.lua tests/*/*.lua)
+
+all: $(PRODUCTS)
+
+# The layers: each folder sees only those below it.
+$(BUILD)/base/%.o: INC = -Isrc/base
+$(BUILD)/sync/%.o: INC = -Isrc/base -Isrc/sync
+$(BUILD)/bind/%.o: INC = -Isrc/base -Isrc/sync -Isrc/bind -Iinclude \
+  -I$(BUILD) $(LUA_CFLAGS)
+$(BUILD)/host/%.o: INC = -Iinclude $(LUA_CFLAGS)
+$(BUILD)/tests/c/%: INC = -Isrc/base -Isrc/sync
+$(BUILD)/tests/c/embed: INC = -Iinclude $(LUA_CFLAGS)
+
+$(BUILD)/%.o: src/%.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) -c -o $@ $<
+
+# The files of lua/ as bytes, and a table of them.
+$(BUILD)/bind/embed.o: $(BUILD)/lua.inc
+$(BUILD)/lua.inc: $(LUA_FILES) Makefile
+	$(Q)mkdir -p $(@D)
+	$(call say,EMBED,lua/*.lua)for f in $(LUA_FILES); do \
+	  echo "static const unsigned char lua_$$(basename $$f .lua)[] = {"; \
+	  od -An -v -tx1 $$f | sed 's/ /,0x/g; s/^,//; s/$$/,/'; echo '};'; \
+	done >$@.new; \
+	echo 'static const struct embedded embedded[] = {' >>$@.new; \
+	for n in $(basename $(notdir $(LUA_FILES))); do \
+	  echo "{\"$$n\", lua_$$n, sizeof lua_$$n},"; \
+	done >>$@.new; \
+	echo '};' >>$@.new; mv $@.new $@
+
+$(BUILD)/libcore.a: $(CORE_OBJECTS)
+$(BUILD)/libcluarun.a: $(LIB_OBJECTS)
+$(BUILD)/%.a:
+	$(call say,AR,$@)rm -f $@; $(AR) rcs $@ $^
+
+$(BUILD)/libcluarun.so: $(LIB_OBJECTS)
+	$(call say,LINK,$@)$(CC) $(SHARED) -Wl,-soname,$(SONAME) -o $@ $^ \
+	  $(ALL_LDFLAGS) $(LUA_LIBS) -lm
+	$(Q)ln -sf libcluarun.so $(BUILD)/$(SONAME)
+
+# For a stock lua5.4, which brings the Lua library itself.
+$(BUILD)/cluarun.so: $(LIB_OBJECTS)
+	$(call say,LINK,$@)$(CC) $(SHARED) -o $@ $^ $(ALL_LDFLAGS) -lm
+
+# All of Lua is linked in and exported, for modules written in C.
+$(BUILD)/cluarun: $(HOST_OBJECTS) $(BUILD)/libcluarun.a
+	$(call say,LINK,$@)$(CC) -o $@ $^ $(ALL_LDFLAGS) -Wl,-E \
+	  -Wl,--whole-archive $(LUA_STATIC) -Wl,--no-whole-archive -lm -ldl
+
+$(BUILD)/cluarun.pc: Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q){ echo 'prefix=$(PREFIX)'; echo 'libdir=$${prefix}/lib'; \
+	  echo 'includedir=$${prefix}/include'; echo; echo 'Name: cluarun'; \
+	  echo 'Description: processes, threads and queues for Lua 5.4'; \
+	  echo 'Version: $(VERSION)'; echo 'Requires: lua5.4'; \
+	  echo 'Libs: -L$${libdir} -lcluarun'; \
+	  echo 'Libs.private: -pthread -lm'; \
+	  echo 'Cflags: -I$${includedir}'; } >$@
+
+# Tests. C tests use base and sync only: those layers need no Lua.
+$(BUILD)/tests/c/embed: tests/c/embed.c $(BUILD)/libcluarun.so
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) -o $@ $< -L$(BUILD) \
+	  -lcluarun -Wl,-rpath,'$$ORIGIN/../..' $(ALL_LDFLAGS) $(LUA_LIBS)
+$(BUILD)/tests/%: tests/%.c $(BUILD)/libcore.a
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) -o $@ $< \
+	  $(BUILD)/libcore.a $(ALL_LDFLAGS) -lm
+
+PROVE = prove --norc --merge --timer -j$(JOBS) \
+  --exec 'sh tests/lib/run.sh $(BUILD) $(RUN)'
+test: all $(C_TESTS)
+	$(Q)$(PROVE) $(LUA_TESTS) $(C_TESTS) | awk -f tests/lib/count.awk
+test-c: $(C_TESTS)
+	$(Q)$(PROVE) $(C_TESTS) | awk -f tests/lib/count.awk
+
+check: test lint
+
+lint:
+	$(call say,FORMAT,clang-format)clang-format --dry-run -Werror $(C_FILES)
+	$(call say,LINT,luacheck)luacheck -q $(LUA_CHECKED)
+	$(Q)$(MAKE) --no-print-directory BUILD=build/gcc CC=gcc WERROR=1 objects
+	$(Q)$(MAKE) --no-print-directory BUILD=build/clang CC=clang WERROR=1 objects
+objects: $(LIB_OBJECTS) $(HOST_OBJECTS)
+
+# SIGKILL after every single instruction; random kills; figures.
+step: $(C_HEAVY)
+	$(Q)$(RUN) $(BUILD)/tests/c/heavy/step
+torture: all $(C_HEAVY)
+	$(Q)$(RUN) $(BUILD)/tests/c/heavy/torture $(SECONDS)
+bench: all
+	$(Q)sh tests/bench/run $(BUILD)/cluarun
+
+demo:
+	$(Q)$(MAKE) --no-print-directory deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(BUILD)/cluarun scripts/queue.lua
+
+deps:
+	$(Q)have=$$(dpkg-query -W -f '$${db:Status-Status}\n' $(PACKAGES) \
+	  2>/dev/null | grep -cx installed); \
+	if [ "$$have" -ne $(words $(PACKAGES)) ]; then \
+	  sudo=; [ "$$(id -u)" -eq 0 ] || sudo=$$(command -v sudo); \
+	  $$sudo apt-get -qq update && $$sudo env DEBIAN_FRONTEND=noninteractive \
+	    apt-get -qq install -y --no-install-recommends $(PACKAGES) >/dev/null; \
+	fi
+ifneq ($(filter deps,$(MAKECMDGOALS)),)
+$(LIB_OBJECTS) $(HOST_OBJECTS): | deps
+endif
+
+LIBDIR = $(DESTDIR)$(PREFIX)/lib
+INSTALLED = $(DESTDIR)$(PREFIX)/bin/cluarun $(LIBDIR)/libcluarun.a \
+  $(LIBDIR)/libcluarun.so $(LIBDIR)/$(SONAME) $(LIBDIR)/libcluarun.so.$(VERSION) \
+  $(LIBDIR)/lua/5.4/cluarun.so $(LIBDIR)/pkgconfig/cluarun.pc \
+  $(DESTDIR)$(PREFIX)/include/cluarun.h
+install: all
+	install -d $(sort $(dir $(INSTALLED)))
+	install -m 755 $(BUILD)/cluarun $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(BUILD)/libcluarun.a $(LIBDIR)/
+	install -m 755 $(BUILD)/libcluarun.so $(LIBDIR)/libcluarun.so.$(VERSION)
+	ln -sf libcluarun.so.$(VERSION) $(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(LIBDIR)/libcluarun.so
+	install -m 755 $(BUILD)/cluarun.so $(LIBDIR)/lua/5.4/
+	install -m 644 $(BUILD)/cluarun.pc $(LIBDIR)/pkgconfig/
+	install -m 644 include/cluarun.h $(DESTDIR)$(PREFIX)/include/
+uninstall:
+	rm -f $(INSTALLED)
+
+format:
+	clang-format -i $(C_FILES)
+clean:
+	rm -rf build
+
+.PHONY: all test test-c check lint objects step torture bench demo deps \
+  install uninstall format clean
+.DELETE_ON_ERROR:
+
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/tests/c/*.d $(BUILD)/tests/c/heavy/*.d)

@@ -1,0 +1,171 @@
+--- The command line: the options of lua 5.4, and what each of them runs.
+--
+-- A coroutine of the host: what it hands to `run` is called next to it, not
+-- below it. It starts before the standard libraries are there, with a string
+-- library of its own; `host.open` brings the rest.
+local host, string = ...
+local argv, run = host.argv, host.run
+local argc = #argv + 1
+local progname = argv[0] ~= nil and argv[0] ~= "" and argv[0] or "cluarun"
+
+local usage = [==[
+usage: %s [options] [script [args]]
+Available options are:
+  -e stat   execute string 'stat'
+  -i        enter interactive mode after executing 'script'
+  -l mod    require library 'mod' into global 'mod'
+  -l g=mod  require library 'mod' into global 'g'
+  -v        show version information
+  -E        ignore environment variables
+  -W        turn warnings on
+  --        stop handling options
+  -         stop handling options and execute stdin
+  --help    show this text
+  --version show the version of cluarun]==]
+
+local function report(message)
+  host.report(message, progname)
+end
+
+-- Reads the options: what was asked for, and the index of the script (argc
+-- without one); or nil and the index of a bad option.
+local function options()
+  local has, i = {}, 1
+  while argv[i] do
+    local option = argv[i]
+    local letter = string.sub(option, 2, 2)
+    if string.sub(option, 1, 1) ~= "-" or letter == "" then
+      return has, i
+    elseif option == "--" then
+      return has, i + 1
+    elseif option == "--help" or option == "--version" then
+      has[option] = true
+    elseif string.find("EWiv", letter, 1, true) and #option == 2 then
+      has[letter] = true
+    elseif letter == "e" or letter == "l" then
+      has[letter] = true
+      if #option == 2 then
+        local value = argv[i + 1]
+        if not value or string.sub(value, 1, 1) == "-" then return nil, i end
+        i = i + 1
+      end
+    else
+      return nil, i
+    end
+    i = i + 1
+  end
+  return has, i
+end
+
+local has, script = options()
+if not has then
+  local option = argv[script]
+  local letter = string.sub(option, 2, 2)
+  report(string.format((letter == "e" or letter == "l")
+    and "'%s' needs argument" or "unrecognized option '%s'", option))
+  host.report(string.format(usage, progname))
+  return false
+end
+
+host.open(has.E)
+local G, load, loadfile = _G, load, loadfile
+local getenv, unpack, type = os.getenv, table.unpack, type
+local write, warn, error = io.write, warn, error
+
+if has["--help"] or has["--version"] then
+  write(has["--help"] and string.format(usage, progname)
+    or "cluarun " .. host.version .. " (" .. _VERSION .. ")", "\n")
+  return true
+end
+if has.v or has.i then write(host.copyright, "\n") end
+
+G.arg = {}
+for i = 0, argc - 1 do
+  G.arg[i - (script < argc and script or 0)] = argv[i]
+end
+
+-- Runs a function and reports its error: did it end well? Then its result.
+local function call(f, ...)
+  local ok, result = run(f, ...)
+  if not ok then report(result) end
+  return ok, result
+end
+
+-- The same for what load or loadfile returned.
+local function call_chunk(f, message)
+  if f then return call(f) end
+  report(message)
+  return false
+end
+
+local function run_init()
+  local name = "LUA_INIT_5_4"
+  local init = getenv(name)
+  if not init then
+    name = "LUA_INIT"
+    init = getenv(name)
+  end
+  if not init then return true end
+  if string.sub(init, 1, 1) == "@" then
+    return call_chunk(loadfile(string.sub(init, 2)))
+  end
+  return call_chunk(load(init, "=" .. name))
+end
+
+local function run_library(what)
+  local name, module = string.match(what, "^(.-)=(.*)$")
+  if not name then name, module = what, what end
+  local ok, value = call(G.require, module)
+  if ok then G[name] = value end
+  return ok
+end
+
+-- The options -e, -l and -W in their order; stops at the first that fails.
+local function run_options()
+  local i = 1
+  while i < script do
+    local letter, value = string.match(argv[i] or "", "^%-([elW])(.*)")
+    if letter == "W" then
+      warn "@on"
+    elseif letter then
+      if value == "" then
+        i = i + 1
+        value = argv[i]
+      end
+      local ok
+      if letter == "l" then ok = run_library(value)
+      else ok = call_chunk(load(value, "=(command line)")) end
+      if not ok then return false end
+    end
+    i = i + 1
+  end
+  return true
+end
+
+local function run_script()
+  local name = argv[script]
+  if name == "-" and argv[script - 1] ~= "--" then name = nil end
+  local f, message = loadfile(name)
+  if not f then
+    report(message)
+    return false
+  end
+  local arg = G.arg
+  if type(arg) ~= "table" then error("'arg' is not a table", 0) end
+  return (call(f, unpack(arg)))
+end
+
+if not has.E and not run_init() then return false end
+if not run_options() then return false end
+if script < argc and not run_script() then return false end
+if has.i then
+  host.load "repl"(host)
+elseif script >= argc and not (has.e or has.v) then
+  if host.isatty() then
+    write(host.copyright, "\n")
+    host.load "repl"(host)
+  else
+    call_chunk(loadfile())
+  end
+end
+return true

@@ -1,0 +1,188 @@
+/* Children. See child.h. */
+#include "child.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lifeline.h"
+#include "state.h"
+
+enum { STATUS_LOST = 255 << 8 }; /* somebody else took the status */
+
+static cr_word rings;         /* SIGCHLDs of this process */
+static struct sigaction host; /* the handler before ours */
+
+/* ---- SIGCHLD and exit, installed before the first fork ---- */
+
+static void on_child(int signal, siginfo_t *info, void *context) {
+  int saved = errno;
+  cr_ring(&rings);
+  if (host.sa_flags & SA_SIGINFO)
+    host.sa_sigaction(signal, info, context);
+  else if (host.sa_handler != SIG_DFL && host.sa_handler != SIG_IGN)
+    host.sa_handler(signal);
+  errno = saved;
+}
+
+/* exit() in a child, whoever calls it, runs none of its parent's handlers:
+** this one was registered last, so it is the first. */
+static void on_leaving(int status, void *unused) {
+  (void)unused;
+  if (cr_forked()) cr_leave(status);
+}
+
+static void install(void) {
+  struct sigaction ours = {.sa_sigaction = on_child};
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  sigaction(SIGCHLD, NULL, &host);
+  bool handled = (host.sa_flags & SA_SIGINFO) ||
+                 (host.sa_handler != SIG_DFL && host.sa_handler != SIG_IGN);
+  int flags = SA_NOCLDSTOP;
+  if (handled) {
+    flags = host.sa_flags & (SA_NOCLDSTOP | SA_ONSTACK);
+    ours.sa_mask = host.sa_mask;
+  }
+  ours.sa_flags = SA_SIGINFO | SA_RESTART | flags;
+  sigaction(SIGCHLD, &ours, NULL);
+  pthread_sigmask(SIG_UNBLOCK, &child, NULL);
+  on_exit(on_leaving, NULL);
+}
+
+/* ---- the family ---- */
+
+bool cr_family_adopt(struct cr_family *f) {
+  if (f->owner == cr_self->leader_incarnation) return false;
+  *f = (struct cr_family){.owner = cr_self->leader_incarnation};
+  return true;
+}
+
+static void link_child(struct cr_family *f, struct cr_child *c) {
+  c->next = NULL;
+  c->previous = f->last;
+  *(f->last != NULL ? &f->last->next : &f->first) = c;
+  f->last = c;
+}
+
+static void unlink_child(struct cr_family *f, struct cr_child *c) {
+  *(c->previous != NULL ? &c->previous->next : &f->first) = c->next;
+  *(c->next != NULL ? &c->next->previous : &f->last) = c->previous;
+}
+
+/* ---- fork ---- */
+
+static int fork_child(struct cr_child *c, pid_t *pid) {
+  int err = cr_before_fork();
+  if (err != 0) return err;
+  struct cr_birth birth = cr_birth;
+  *pid = fork();
+  if (*pid < 0) {
+    err = errno;
+    cr_reap(birth.slot, birth.incarnation);
+    return err;
+  }
+  if (*pid == 0) return 0;
+  cr_slot_set_pid(birth.slot, birth.incarnation, *pid);
+  c->slot = birth.slot;
+  c->incarnation = birth.incarnation;
+  c->pid = *pid;
+  return 0;
+}
+
+int cr_child_fork(struct cr_family *f, struct cr_child *c, pid_t *pid) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, install);
+  cr_output_shared();
+  fflush(NULL);
+  int err = cr_lifeline_prepare(c->daemon);
+  if (err == 0) err = fork_child(c, pid);
+  if (err == 0 && *pid > 0) link_child(f, c);
+  if (err == 0 && *pid == 0 && c->daemon) cr_lifeline_hold();
+  return err;
+}
+
+/* ---- waiting ---- */
+
+static void reaped(struct cr_family *f, struct cr_child *c, int status) {
+  c->status = status;
+  c->reaped = true;
+  unlink_child(f, c);
+  cr_reap(c->slot, c->incarnation);
+}
+
+bool cr_child_ended(struct cr_family *f, struct cr_child *c) {
+  if (c->reaped) return true;
+  int status;
+  pid_t pid;
+  do pid = waitpid(c->pid, &status, WNOHANG);
+  while (pid < 0 && errno == EINTR);
+  if (pid == 0) return false;
+  reaped(f, c, pid < 0 ? STATUS_LOST : status);
+  return true;
+}
+
+bool cr_child_ready(struct cr_family *f, struct cr_child *c,
+                    struct cr_wait *wait) {
+  *wait = (struct cr_wait){&rings, atomic_load(&rings)};
+  return cr_child_ended(f, c);
+}
+
+int cr_child_wait(struct cr_family *f, struct cr_child *c, int64_t deadline) {
+  struct cr_wait wait;
+  int err = 0;
+  while (!cr_child_ready(f, c, &wait)) {
+    if (err != 0) return err;
+    err = deadline == 0 ? ETIMEDOUT : cr_sleep(&wait, 1, deadline);
+    if (err == EINTR) return err;
+  }
+  return 0;
+}
+
+/* A raw child that has ended, reaped. *any: is there a raw child? */
+static struct cr_child *find_ended(struct cr_family *f, bool *any) {
+  struct cr_child *next;
+  for (struct cr_child *c = f->first; c != NULL; c = next) {
+    next = c->next;
+    if (!c->raw) continue;
+    *any = true;
+    if (cr_child_ended(f, c)) return c;
+  }
+  return NULL;
+}
+
+int cr_child_wait_any(struct cr_family *f, int64_t deadline,
+                      struct cr_child **found) {
+  int err = 0;
+  for (;;) {
+    struct cr_wait wait = {&rings, atomic_load(&rings)};
+    bool any = false;
+    *found = find_ended(f, &any);
+    if (*found != NULL || !any) return 0;
+    if (err != 0) return err;
+    err = deadline == 0 ? ETIMEDOUT : cr_sleep(&wait, 1, deadline);
+    if (err == EINTR) return err;
+  }
+}
+
+int cr_family_reap(struct cr_family *f) {
+  uint32_t now = atomic_load(&rings);
+  if (now == f->seen) return 0;
+  int n = 0;
+  struct cr_child *next;
+  for (struct cr_child *c = f->first; c != NULL; c = next) {
+    next = c->next;
+    if (!c->raw) n += cr_child_ended(f, c);
+  }
+  f->seen = now;
+  return n;
+}
+
+int cr_child_exitcode(const struct cr_child *c) {
+  return WIFSIGNALED(c->status) ? -WTERMSIG(c->status) : WEXITSTATUS(c->status);
+}

@@ -1,0 +1,56 @@
+/* The children of this process: made by fork(), waited for one by one.
+**
+** Only children that were made here are ever waited for, and each by its pid:
+** the status of another library's child is never taken. Who waits sleeps on a
+** word that a SIGCHLD handler rings. No Lua here, but each Lua state has a family
+** of its own.
+*/
+#ifndef CR_CHILD_H
+#define CR_CHILD_H
+
+#include "slot.h"
+
+struct cr_child {
+  struct cr_child *next, *previous; /* in its family, until it is reaped */
+  struct cr_slot *slot;
+  uint32_t incarnation;
+  pid_t pid;  /* 0: not forked yet */
+  int status; /* as waitpid gave it, once reaped */
+  bool reaped;
+  bool raw; /* made by fork(), not a Process */
+  bool daemon;
+};
+
+/* The live and unreaped children, in the order of their birth. */
+struct cr_family {
+  struct cr_child *first, *last;
+  uint32_t owner; /* incarnation of the process it is of */
+  uint32_t seen;  /* rings seen when it was last looked at */
+  uint32_t made;  /* Processes made here, for their names */
+};
+
+/* Forgets the children of a parent, after a fork. Returns whether it did. */
+bool cr_family_adopt(struct cr_family *f);
+
+/* Flushes the C streams and forks. In the parent the child is added to the
+** family. Returns 0 and sets *pid as fork() does, or an errno value. */
+int cr_child_fork(struct cr_family *f, struct cr_child *c, pid_t *pid);
+
+/* Has it ended? Then it is reaped and leaves the family. */
+bool cr_child_ended(struct cr_family *f, struct cr_child *c);
+/* The same; if it has not, fills in what to sleep on. */
+bool cr_child_ready(struct cr_family *f, struct cr_child *c,
+                    struct cr_wait *wait);
+/* Waits until it has: 0, ETIMEDOUT, EINTR. */
+int cr_child_wait(struct cr_family *f, struct cr_child *c, int64_t deadline);
+/* Waits for any raw one; *found is NULL if there is none at all. */
+int cr_child_wait_any(struct cr_family *f, int64_t deadline,
+                      struct cr_child **found);
+/* Reaps all Processes that have ended; cheap when none has since the last time.
+** Returns how many. */
+int cr_family_reap(struct cr_family *f);
+
+/* n of exit(n), or -s when signal s killed it. */
+int cr_child_exitcode(const struct cr_child *c);
+
+#endif

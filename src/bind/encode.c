@@ -1,0 +1,226 @@
+/* Lua values to bytes: the walk over the values. See marshal.h, encoder.h. */
+#include "marshal.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include <lauxlib.h>
+
+#include "encoder.h"
+#include "sendenv.h"
+
+static _Thread_local struct cr_encoder *self;
+static pthread_key_t self_key;
+static pthread_once_t self_once = PTHREAD_ONCE_INIT;
+
+static void encoder_free(void *p) {
+  struct cr_encoder *e = p;
+  cr_seen_free(&e->seen);
+  free(e->frame);
+  free(e->wanted);
+  free(e);
+  self = NULL;
+}
+
+static void make_key(void) {
+  pthread_key_create(&self_key, encoder_free);
+}
+
+struct cr_encoder *cr_encoder_self(void) {
+  if (self != NULL) return self;
+  pthread_once(&self_once, make_key);
+  struct cr_encoder *e = calloc(1, sizeof *e);
+  if (e == NULL || pthread_setspecific(self_key, e) != 0) {
+    free(e);
+    return NULL;
+  }
+  return self = e;
+}
+
+/* Tables. */
+
+static bool close_table(struct cr_encoder *e, struct cr_frame *f) {
+  uint32_t counts[2] = {f->list, f->pairs};
+  memcpy(cr_bytes_at(e, f->counts), counts, sizeof counts);
+  f->doing = CR_DOING_CLOSE;
+  f->done = CR_DOING_OWNER;
+  if (!lua_getmetatable(e->L, f->base)) return true;
+  return cr_encode_class(e);
+}
+
+/* A class says how long its contents are, so that they can be skipped. */
+static void end_table(struct cr_encoder *e, struct cr_frame *f) {
+  if (f->is_class) {
+    uint64_t start = f->counts - 1, length = cr_place(e) - start;
+    memcpy(cr_bytes_at(e, start - 8), &length, 8);
+  }
+  cr_encode_close(e);
+}
+
+/* Elements from 1 on come first in the order of lua_next if they lie in the
+** array part; all others are pairs. */
+static bool step_list(struct cr_encoder *e, struct cr_frame *f) {
+  lua_State *L = e->L;
+  bool done = true;
+  f->done = CR_DOING_LIST;
+  while (done) {
+    if (!lua_next(L, f->base)) return close_table(e, f);
+    if (!lua_isinteger(L, -2) ||
+        lua_tointegerx(L, -2, NULL) != (lua_Integer)f->list + 1) {
+      f->doing = CR_DOING_KEY;
+      return true;
+    }
+    f->list++;
+    if (!cr_encode_scalar(e, -1, &done)) return false;
+    if (done) lua_pop(L, 1);
+  }
+  return cr_encode_value(e);
+}
+
+static bool step_key(struct cr_encoder *e, struct cr_frame *f) {
+  bool done;
+  f->pairs++;
+  f->done = CR_DOING_KEY;
+  f->doing = CR_DOING_VALUE;
+  if (!cr_encode_scalar(e, -2, &done)) return false;
+  if (done) return true;
+  lua_pushvalue(e->L, -2);
+  return cr_encode_value(e);
+}
+
+static bool step_value(struct cr_encoder *e, struct cr_frame *f) {
+  bool done;
+  f->done = CR_DOING_VALUE;
+  f->doing = CR_DOING_NEXT;
+  if (!cr_encode_scalar(e, -1, &done)) return false;
+  if (!done) return cr_encode_value(e);
+  lua_pop(e->L, 1);
+  return true;
+}
+
+static bool step_next(struct cr_encoder *e, struct cr_frame *f) {
+  if (!lua_next(e->L, f->base)) return close_table(e, f);
+  f->doing = CR_DOING_KEY;
+  return true;
+}
+
+static bool step(struct cr_encoder *e) {
+  struct cr_frame *f = &e->frame[e->depth - 1];
+  switch (f->doing) {
+    case CR_DOING_LIST: return step_list(e, f);
+    case CR_DOING_NEXT: return step_next(e, f);
+    case CR_DOING_KEY: return step_key(e, f);
+    case CR_DOING_VALUE: return step_value(e, f);
+    case CR_DOING_UPVALUES: return cr_encode_upvalue(e);
+    default: end_table(e, f); return true;
+  }
+}
+
+/* Messages. */
+
+/* What is needed as soon as a value has parts. */
+static bool prepare(struct cr_encoder *e) {
+  if (!lua_checkstack(e->L, 32)) {
+    e->status = ENOMEM;
+    return false;
+  }
+  cr_seen_clear(&e->seen);
+  cr_env_push(e->L);
+  e->env = lua_gettop(e->L);
+  e->names = (struct cr_names){.env = e->env};
+  lua_rawgeti(e->L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
+  e->globals = lua_topointer(e->L, -1);
+  lua_pop(e->L, 1);
+  return true;
+}
+
+static bool encode_parts(struct cr_encoder *e, int i) {
+  if (e->env == 0 && !prepare(e)) return false;
+  lua_pushvalue(e->L, i);
+  if (!cr_encode_value(e)) return false;
+  while (e->depth > 0)
+    if (!step(e)) return false;
+  return true;
+}
+
+static bool encode_all(struct cr_encoder *e, int first) {
+  bool done;
+  for (int i = 0; i < e->values; i++) {
+    e->value = i + 1;
+    if (!cr_encode_scalar(e, first + i, &done)) return false;
+    if (!done && !encode_parts(e, first + i)) return false;
+  }
+  return true;
+}
+
+/* Names that were found late, or a metatable that was taken for a mere table:
+** the values are written once more. */
+static bool encode_until_settled(struct cr_encoder *e, int first) {
+  bool had_names = false;
+  for (;;) {
+    if (!encode_all(e, first)) return false;
+    if (e->names.rebuilt && !had_names)
+      had_names = true;
+    else if (!e->again)
+      return true;
+    e->again = false;
+    e->w.p = e->w.start + e->start;
+    cr_seen_clear(&e->seen);
+  }
+}
+
+/* Cleans up after a failure; leaves the message on top of the old stack. */
+static int fail(struct cr_encoder *e, int top) {
+  lua_State *L = e->L;
+  cr_writer_close(&e->w);
+  if (e->pushed) {
+    lua_insert(L, top + 1);
+    lua_settop(L, top + 1);
+  } else {
+    lua_settop(L, top);
+    if (e->status == EINVAL) lua_pushstring(L, e->message);
+  }
+  return e->status;
+}
+
+static struct cr_encoder *begin(lua_State *L, int n) {
+  struct cr_encoder *e = cr_encoder_self();
+  if (e == NULL) return NULL;
+  e->L = L;
+  e->depth = e->classes = e->wants = 0;
+  e->start = 0;
+  e->env = e->status = 0;
+  e->values = n;
+  e->pushed = e->again = e->names.rebuilt = false;
+  cr_writer_open(&e->w);
+  return e;
+}
+
+static int finish(struct cr_encoder *e, bool good, int top, bool block,
+                  struct cr_packet *out) {
+  if (!good) return fail(e, top);
+  lua_settop(e->L, top);
+  return cr_writer_finish(&e->w, block, out);
+}
+
+int cr_encode(lua_State *L, int first, int n, bool block,
+              struct cr_packet *out) {
+  int top = lua_gettop(L);
+  struct cr_encoder *e = begin(L, n);
+  if (e == NULL) return ENOMEM;
+  bool good = encode_until_settled(e, lua_absindex(L, first));
+  return finish(e, good, top, block, out);
+}
+
+int cr_encode_prioritised(lua_State *L, int index, struct cr_packet *out) {
+  int top = lua_gettop(L);
+  struct cr_encoder *e = begin(L, 1);
+  if (e == NULL) return ENOMEM;
+  index = lua_absindex(L, index);
+  bool good = cr_encode_key(e, index);
+  e->start = (uint64_t)(e->w.p - e->w.start);
+  good = good && encode_until_settled(e, index);
+  int err = finish(e, good, top, true, out);
+  if (err == 0) out->block->key_length = e->start;
+  return err;
+}

@@ -1,0 +1,276 @@
+/* Values with parts: what the encoder does where it meets one. See encoder.h.
+*/
+#include <stdlib.h>
+
+#include "classes.h"
+#include "encoder.h"
+#include "object.h"
+#include "sendenv.h"
+
+enum { SLOTS = 24 };                 /* of the Lua stack for one frame */
+
+struct cr_seen_entry *cr_encode_seen(struct cr_encoder *e, const void *p) {
+  struct cr_seen_entry *s = cr_seen_at(&e->seen, p);
+  if (s == NULL) e->status = ENOMEM;
+  return s;
+}
+
+struct cr_frame *cr_encode_open(struct cr_encoder *e, uint64_t at) {
+  if (e->depth == e->room) {
+    uint32_t n = e->room ? 2 * e->room : 32;
+    struct cr_frame *p = realloc(e->frame, n * sizeof *p);
+    if (p == NULL) {
+      e->status = ENOMEM;
+      return NULL;
+    }
+    e->frame = p;
+    e->room = n;
+  }
+  if (!lua_checkstack(e->L, SLOTS)) {
+    cr_encode_fail(e, "a value nested too deeply");
+    return NULL;
+  }
+  struct cr_frame *f = &e->frame[e->depth++];
+  *f = (struct cr_frame){.at = at, .base = lua_gettop(e->L)};
+  return f;
+}
+
+void cr_encode_close(struct cr_encoder *e) {
+  struct cr_frame *f = &e->frame[--e->depth];
+  if (f->is_class) e->classes--;
+  lua_settop(e->L, f->base - 1);
+}
+
+bool cr_encode_refer(struct cr_encoder *e, struct cr_seen_entry *s) {
+  if (s->tainted && e->classes > 0) cr_encode_taint(e);
+  if (!cr_reserve(e, 9)) return false;
+  *cr_bytes_at(e, s->at) |= CR_TAG_SHARED;
+  cr_add_tag(e, CR_TAG_REFER);
+  cr_add(e, &s->at, 8);
+  return true;
+}
+
+static bool refer(struct cr_encoder *e, struct cr_seen_entry *s) {
+  if (s->tainted && e->classes == 0)
+    return cr_encode_refuse(e, "what its class holds and cannot be sent");
+  lua_pop(e->L, 1);
+  return cr_encode_refer(e, s);
+}
+
+/* Names. */
+
+/* Pops the name on top and the value below it. */
+static bool add_name(struct cr_encoder *e, struct cr_seen_entry *s) {
+  size_t n;
+  const char *name = lua_tolstring(e->L, -1, &n);
+  if (!cr_reserve(e, n + 3)) return false;
+  s->at = cr_place(e);
+  s->kind = CR_SEEN_CLASS;
+  cr_add_tag(e, CR_TAG_NAME);
+  cr_add(e, &(uint16_t){(uint16_t)n}, 2);
+  cr_add(e, name, n);
+  lua_pop(e->L, 2);
+  return true;
+}
+
+static int name_of(struct cr_encoder *e, enum cr_name_kind kind) {
+  int r = cr_name_of(e->L, &e->names, lua_gettop(e->L), kind);
+  if (r < 0) cr_encode_failed(e);
+  return r;
+}
+
+static bool add_globals(struct cr_encoder *e) {
+  lua_pop(e->L, 1);
+  if (!cr_reserve(e, 1)) return false;
+  cr_add_tag(e, CR_TAG_GLOBALS);
+  return true;
+}
+
+/* Tables. */
+
+/* A raw field of the table at index t whose name lies in the environment. */
+static int raw_field(struct cr_encoder *e, int t, enum cr_env name) {
+  t = lua_absindex(e->L, t);
+  lua_rawgeti(e->L, e->env, name);
+  return lua_rawget(e->L, t);
+}
+
+static bool has_index(struct cr_encoder *e) {
+  bool has = raw_field(e, -1, CR_ENV_INDEX) != LUA_TNIL;
+  lua_pop(e->L, 1);
+  return has;
+}
+
+static bool is_wanted(const struct cr_encoder *e, const void *p) {
+  for (uint32_t i = 0; i < e->wants; i++)
+    if (e->wanted[i] == p) return true;
+  return false;
+}
+
+/* Is the table on top of a type (written in Lua) whose objects stay where they
+** are: is its metatable's __transfer false? */
+static bool must_stay(struct cr_encoder *e) {
+  if (!lua_getmetatable(e->L, -1)) return false;
+  bool stay = raw_field(e, -1, CR_ENV_TRANSFER) == LUA_TBOOLEAN &&
+              !lua_toboolean(e->L, -1);
+  lua_pop(e->L, 2);
+  return stay;
+}
+
+/* Opens the frame of the table on top and writes its head. */
+static bool open_table(struct cr_encoder *e, uint64_t at, bool is_class) {
+  bool owned = lua_getmetatable(e->L, -1);
+  lua_pop(e->L, owned);
+  struct cr_frame *f = cr_encode_open(e, at);
+  if (f == NULL) return false;
+  f->is_class = is_class;
+  if (is_class) e->classes++;
+  f->doing = CR_DOING_LIST;
+  if (!cr_reserve(e, 9)) return false;
+  cr_add_tag(e, owned ? CR_TAG_OWNED : CR_TAG_TABLE);
+  f->counts = cr_place(e);
+  cr_add(e, &(uint64_t){0}, 8);
+  lua_pushnil(e->L);
+  return true;
+}
+
+static bool encode_table(struct cr_encoder *e) {
+  const void *p = lua_topointer(e->L, -1);
+  if (p == e->globals) return add_globals(e);
+  struct cr_seen_entry *s = cr_encode_seen(e, p);
+  if (s == NULL) return false;
+  if (s->kind != 0) return refer(e, s);
+  int named = name_of(e, CR_NAME_TABLE);
+  if (named != 0) return named > 0 && add_name(e, s);
+  if (has_index(e) || is_wanted(e, p)) return cr_encode_class(e);
+  if (must_stay(e)) return cr_encode_refuse_value(e);
+  s->kind = CR_SEEN_PLAIN;
+  s->at = cr_place(e);
+  return open_table(e, s->at, false);
+}
+
+/* Classes. */
+
+/* A table that was written as plain turns out to be a metatable: everything is
+** to be written again. */
+static bool want(struct cr_encoder *e, const void *p) {
+  e->again = true;
+  if (!is_wanted(e, p)) {
+    if (e->wants == e->wants_room) {
+      uint32_t n = e->wants_room ? 2 * e->wants_room : 8;
+      const void **list = realloc(e->wanted, n * sizeof *list);
+      if (list == NULL) {
+        e->status = ENOMEM;
+        return false;
+      }
+      e->wanted = list;
+      e->wants_room = n;
+    }
+    e->wanted[e->wants++] = p;
+  }
+  lua_pop(e->L, 1);
+  return true;
+}
+
+/* Writes identity and name (which is on top if `named`, and popped). */
+static bool add_class(struct cr_encoder *e, const struct cr_class *c,
+                      bool named, bool *in_module) {
+  size_t n = 0;
+  const char *name = named ? lua_tolstring(e->L, -1, &n) : "";
+  *in_module = named && cr_name_in_module((const unsigned char *)name, n);
+  if (!cr_reserve(e, 1 + sizeof *c + 2 + n + 8)) return false;
+  cr_add_tag(e, CR_TAG_CLASS);
+  cr_add(e, c, sizeof *c);
+  cr_add(e, &(uint16_t){(uint16_t)n}, 2);
+  cr_add(e, name, n);
+  cr_add(e, &(uint64_t){0}, 8);
+  lua_pop(e->L, named);
+  return true;
+}
+
+bool cr_encode_class(struct cr_encoder *e) {
+  const void *p = lua_topointer(e->L, -1);
+  if (p == e->globals) return add_globals(e);
+  struct cr_seen_entry *s = cr_encode_seen(e, p);
+  if (s == NULL) return false;
+  if (s->kind == CR_SEEN_CLASS) return refer(e, s);
+  if (s->kind != 0) return want(e, p);
+  if (must_stay(e)) return cr_encode_refuse_value(e);
+  s->kind = CR_SEEN_CLASS;
+  s->at = cr_place(e);
+  uint64_t at = s->at;
+  struct cr_class c;
+  if (!cr_class_of(e->L, e->env, lua_gettop(e->L), &c))
+    return cr_encode_failed(e);
+  int named = name_of(e, CR_NAME_CLASS);
+  bool in_module;
+  if (named < 0 || !add_class(e, &c, named > 0, &in_module)) return false;
+  if (!in_module) return open_table(e, at, true);
+  lua_pop(e->L, 1);
+  return true;
+}
+
+/* Other types. */
+
+static bool encode_function(struct cr_encoder *e) {
+  struct cr_seen_entry *s = cr_encode_seen(e, lua_topointer(e->L, -1));
+  if (s == NULL) return false;
+  if (s->kind != 0) return refer(e, s);
+  int named = name_of(e, CR_NAME_FUNCTION);
+  if (named != 0) return named > 0 && add_name(e, s);
+  if (lua_iscfunction(e->L, -1))
+    return cr_encode_refuse(e, "a C function without a name");
+  s->kind = CR_SEEN_PLAIN;
+  s->at = cr_place(e);
+  return cr_encode_function(e, s->at);
+}
+
+static bool encode_object(struct cr_encoder *e, struct cr_object *o) {
+  if (o->block == NULL) return cr_encode_refuse_value(e);
+  int64_t n = cr_writer_object(&e->w, o->block);
+  if (n < 0) e->status = ENOMEM;
+  if (n < 0 || !cr_reserve(e, 5)) return false;
+  cr_add_tag(e, CR_TAG_OBJECT);
+  cr_add(e, &(uint32_t){(uint32_t)n}, 4);
+  lua_pop(e->L, 1);
+  return true;
+}
+
+static bool encode_error(struct cr_encoder *e, enum cr_error which) {
+  size_t n = 0;
+  const char *text = cr_error_text(e->L, -1, &n);
+  if (!cr_reserve(e, 5 + n)) return false;
+  if (text == NULL) {
+    cr_add_tag(e, CR_TAG_ERROR);
+    cr_add(e, &(uint8_t){(uint8_t)which}, 1);
+  } else {
+    cr_add_tag(e, CR_TAG_LOST);
+    cr_add(e, &(uint32_t){(uint32_t)n}, 4);
+    cr_add(e, text, n);
+  }
+  lua_pop(e->L, 1);
+  return true;
+}
+
+static bool encode_userdata(struct cr_encoder *e) {
+  struct cr_object *o = cr_object_test(e->L, -1);
+  if (o != NULL) return encode_object(e, o);
+  int which = cr_error_test(e->L, -1);
+  if (which >= 0) return encode_error(e, (enum cr_error)which);
+  return cr_encode_refuse_value(e);
+}
+
+bool cr_encode_value(struct cr_encoder *e) {
+  bool done;
+  switch (lua_type(e->L, -1)) {
+    case LUA_TTABLE: return encode_table(e);
+    case LUA_TFUNCTION: return encode_function(e);
+    case LUA_TUSERDATA: return encode_userdata(e);
+    case LUA_TTHREAD:
+    case LUA_TLIGHTUSERDATA: return cr_encode_refuse_value(e);
+    default:
+      if (!cr_encode_scalar(e, -1, &done)) return false;
+      lua_pop(e->L, 1);
+      return true;
+  }
+}

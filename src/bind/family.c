@@ -1,0 +1,167 @@
+/* A state's family: its children, and who this process is. See process.h. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "object.h"
+#include "process.h"
+
+enum { HELD = 1, VALUES = CR_PARENT }; /* user values: held, current, parent */
+enum { GRACE = 1 }; /* seconds that a daemon has for its end */
+
+static const char key;
+
+static struct cr_family *push_home(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &key);
+  return lua_touserdata(L, -1);
+}
+
+/* In a new process: nobody is its child, and what it was is now its parent. The
+** home is on top of the stack. */
+static void adopt(lua_State *L, struct cr_family *f) {
+  if (!cr_family_adopt(f)) return;
+  lua_getiuservalue(L, -1, CR_CURRENT);
+  lua_setiuservalue(L, -2, CR_PARENT);
+  lua_pushnil(L);
+  lua_setiuservalue(L, -2, CR_CURRENT);
+  lua_newtable(L);
+  lua_setiuservalue(L, -2, HELD);
+}
+
+static struct cr_family *home(lua_State *L) {
+  struct cr_family *f = push_home(L);
+  adopt(L, f);
+  return f;
+}
+
+struct cr_family *cr_family(lua_State *L) {
+  struct cr_family *f = home(L);
+  lua_pop(L, 1);
+  return f;
+}
+
+static void push_held(lua_State *L) {
+  home(L);
+  lua_getiuservalue(L, -1, HELD);
+  lua_remove(L, -2);
+}
+
+void cr_family_hold(lua_State *L, struct cr_child *c) {
+  push_held(L);
+  lua_insert(L, -2);
+  lua_rawsetp(L, -2, c);
+  lua_pop(L, 1);
+}
+
+void cr_family_drop(lua_State *L, struct cr_child *c) {
+  push_held(L);
+  lua_pushnil(L);
+  lua_rawsetp(L, -2, c);
+  lua_pop(L, 1);
+}
+
+void cr_family_push(lua_State *L, struct cr_child *c) {
+  push_held(L);
+  lua_rawgetp(L, -1, c);
+  lua_remove(L, -2);
+}
+
+void cr_family_tidy(lua_State *L) {
+  if (cr_family_reap(cr_family(L)) == 0) return;
+  push_held(L);
+  for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+    struct cr_child *c = lua_touserdata(L, -2);
+    if (!c->reaped || c->raw) continue;
+    lua_pushnil(L);
+    lua_rawsetp(L, -4, c);
+  }
+  lua_pop(L, 1);
+}
+
+pid_t cr_family_fork(lua_State *L, struct cr_child *c) {
+  pid_t pid;
+  cr_push_relative(L, CR_CURRENT); /* the child will need it */
+  lua_pop(L, 1);
+  int err = cr_child_fork(cr_family(L), c, &pid);
+  if (err != 0) {
+    cr_family_drop(L, c);
+    luaL_error(L, "cannot fork: %s", strerror(err));
+  }
+  return pid;
+}
+
+void cr_push_relative(lua_State *L, enum cr_relative which) {
+  home(L);
+  if (lua_getiuservalue(L, -1, which) == LUA_TNIL && which == CR_CURRENT) {
+    lua_pop(L, 1);
+    cr_process_push_self(L);
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, -3, CR_CURRENT);
+  }
+  lua_remove(L, -2);
+}
+
+void cr_set_relative(lua_State *L, enum cr_relative which) {
+  home(L);
+  lua_insert(L, -2);
+  lua_setiuservalue(L, -2, which);
+  lua_pop(L, 1);
+}
+
+/* ---- the end ---- */
+
+static struct cr_child *next_process(struct cr_child *c, bool daemon) {
+  while (c != NULL && (c->raw || c->daemon != daemon)) c = c->next;
+  return c;
+}
+
+static void signal_daemons(struct cr_family *f, int signal) {
+  struct cr_child *c = f->first;
+  for (; (c = next_process(c, true)) != NULL; c = c->next) kill(c->pid, signal);
+}
+
+static int wait_for(struct cr_family *f, bool daemons, int64_t deadline) {
+  struct cr_child *c;
+  while ((c = next_process(f->first, daemons)) != NULL) {
+    int err = cr_child_wait(f, c, deadline);
+    if (err != 0) return err;
+  }
+  return 0;
+}
+
+static int end_of_family(struct cr_family *f) {
+  signal_daemons(f, SIGTERM);
+  int err = 0;
+  if (next_process(f->first, true) != NULL)
+    err = wait_for(f, true, cr_deadline(GRACE));
+  signal_daemons(f, SIGKILL);
+  if (err != EINTR) err = wait_for(f, true, CR_FOREVER);
+  if (err != EINTR) err = wait_for(f, false, CR_FOREVER);
+  return err;
+}
+
+int cr_process_end(lua_State *L) {
+  if (end_of_family(cr_family(L)) == EINTR) return cr_raise_interrupt(L);
+  return 0;
+}
+
+/* For a state that is closed without cr_process_end, as by a stock lua5.4. */
+static int family__gc(lua_State *L) {
+  struct cr_family *f = lua_touserdata(L, 1);
+  cr_family_adopt(f);
+  end_of_family(f);
+  return 0;
+}
+
+void cr_family_open(lua_State *L) {
+  struct cr_family *f = lua_newuserdatauv(L, sizeof *f, VALUES);
+  memset(f, 0, sizeof *f);
+  f->owner = cr_self->leader_incarnation;
+  lua_newtable(L);
+  lua_setiuservalue(L, -2, HELD);
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, family__gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
+}

@@ -1,0 +1,43 @@
+/* Names of values that both ends of a message have: loaded modules, what lies
+** in them, and globals.
+**
+** A name is a module ("_G" for the globals) and up to two fields, each a byte
+** of length and the bytes. Only raw access is used.
+*/
+#ifndef CR_NAMES_H
+#define CR_NAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <lua.h>
+
+/* What a value wants a name for: tables that are no classes only have one if
+** they are modules; Lua functions only if they lie in a module. */
+enum cr_name_kind { CR_NAME_TABLE, CR_NAME_FUNCTION, CR_NAME_CLASS };
+
+/* One message's view: whether the state's modules are still those that the names
+** were taken from is looked at once a message. */
+struct cr_names {
+  int env;                           /* stack index of the environment table */
+  bool compared, rebuilt;
+};
+
+/* Looks for the name of the value at stack index i. Returns 1 and pushes the
+** name, 0: none (nothing pushed), -1: error (message pushed). Needs 12 free
+** stack slots, runs no Lua code. */
+int cr_name_of(lua_State *L, struct cr_names *n, int i, enum cr_name_kind kind);
+
+/* Is it the name of a module (other than _G) or of what lies in one? */
+bool cr_name_in_module(const unsigned char *name, size_t length);
+
+/* Is that a well-formed name? */
+bool cr_name_valid(const unsigned char *name, size_t length);
+
+/* Pushes the value with that name, or nil, as far as its module is loaded.
+** With `require` the module is loaded first, and a missing value is an error.
+** Raises. */
+void cr_name_push(lua_State *L, const unsigned char *name, size_t length,
+                  bool require);
+
+#endif

@@ -1,0 +1,64 @@
+/* How a process ends: os.exit, and leaving a forked child, whose parent's
+** finalizers and exit handlers are not its own to run. */
+#include <lauxlib.h>
+#include <lualib.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "state.h"
+
+void (*cr_script_end)(lua_State *L);
+void (*cr_before_exit)(lua_State *L);
+
+static bool forked;
+
+static void in_child(void) {
+  forked = true;
+}
+
+static void watch(void) {
+  pthread_atfork(NULL, NULL, in_child);
+}
+
+void cr_watch_forks(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, watch);
+}
+
+bool cr_forked(void) {
+  return forked;
+}
+
+void cr_leave(int status) {
+  fflush(NULL);
+  _exit(status);
+}
+
+void cr_leave_interrupted(void) {
+  fflush(NULL);
+  signal(SIGINT, SIG_DFL);
+  raise(SIGINT);
+  _exit(128 + SIGINT);
+}
+
+static int os_exit(lua_State *L) {
+  int status = EXIT_SUCCESS;
+  if (lua_isboolean(L, 1))
+    status = lua_toboolean(L, 1) ? EXIT_SUCCESS : EXIT_FAILURE;
+  else status = (int)luaL_optinteger(L, 1, EXIT_SUCCESS);
+  bool close = lua_toboolean(L, 2);
+  if (cr_before_exit != NULL) cr_before_exit(L);
+  if (forked) cr_leave(status);
+  if (close) lua_close(L);
+  exit(status);
+}
+
+void cr_open_exit(lua_State *L) {
+  lua_getglobal(L, LUA_OSLIBNAME);
+  lua_pushcfunction(L, os_exit);
+  lua_setfield(L, -2, "exit");
+  lua_pop(L, 1);
+}

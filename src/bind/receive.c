@@ -1,0 +1,21 @@
+/* Reading a packet. See receive.h. */
+#include "receive.h"
+
+#include <lauxlib.h>
+
+#include "marshal.h"
+
+static int decode(lua_State *L) {
+  return cr_decode(L, lua_touserdata(L, 1));
+}
+
+int cr_receive(lua_State *L, struct cr_packet *p,
+               int (*unget)(void *from, struct cr_packet *p), void *from) {
+  if (cr_decode_simple(L, p)) return 1;
+  lua_pushcfunction(L, decode);
+  lua_pushlightuserdata(L, p);
+  int status = lua_pcall(L, 1, 1, 0);
+  if (status == LUA_ERRMEM && unget(from, p) == 0) return lua_error(L);
+  cr_packet_free(p);
+  return status == LUA_OK ? 1 : lua_error(L);
+}

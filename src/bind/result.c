@@ -1,0 +1,95 @@
+/* Results of children. See result.h. */
+#include "result.h"
+
+#include <errno.h>
+
+#include "marshal.h"
+#include "object.h"
+
+void cr_result_open(lua_State *L, struct cr_result *r) {
+  struct cr_cell *c = cr_cell_new();
+  if (c != NULL && cr_handle_new((struct cr_block *)c, &r->handle) != 0) {
+    cr_destroy((struct cr_block *)c);
+    c = NULL;
+  }
+  r->cell = c;
+  if (c == NULL) luaL_error(L, "shared memory exhausted");
+}
+
+void cr_result_close(struct cr_result *r) {
+  if (r->cell != NULL) cr_handle_drop(r->handle);
+  r->cell = NULL;
+}
+
+static bool leave(lua_State *L, struct cr_result *r, enum cr_cell_kind kind,
+                  int first, int n) {
+  struct cr_packet p;
+  int err = cr_encode(L, first, n, true, &p);
+  if (err == ENOMEM)
+    cr_cell_put(r->cell, CR_CELL_NO_MEMORY, NULL);
+  else if (err == 0)
+    cr_cell_put(r->cell, kind, p.block);
+  return err != EINVAL;
+}
+
+void cr_result_leave(lua_State *L, struct cr_result *r, enum cr_cell_kind kind,
+                     int first, int n) {
+  if (n == 0) {
+    cr_cell_put(r->cell, kind, NULL);
+    return;
+  }
+  if (leave(L, r, kind, first, n)) return;
+  if (kind == CR_CELL_ERROR) cr_result_error_text(L, first);
+  leave(L, r, CR_CELL_ERROR, lua_gettop(L), 1);
+}
+
+static int decode(lua_State *L) {
+  const struct cr_packet *p = lua_touserdata(L, 1);
+  lua_settop(L, 0);
+  int n = cr_decode(L, p);
+  lua_createtable(L, n, 1);
+  lua_insert(L, 1);
+  lua_pushinteger(L, n);
+  lua_setfield(L, 1, "n");
+  for (int i = n; i > 0; i--) lua_rawseti(L, 1, i);
+  return 1;
+}
+
+/* A list of the one value that is on top of the stack. */
+static int list_of_one(lua_State *L) {
+  lua_createtable(L, 1, 1);
+  lua_insert(L, 1);
+  lua_rawseti(L, 1, 1);
+  lua_pushinteger(L, 1);
+  lua_setfield(L, 1, "n");
+  return 1;
+}
+
+enum cr_cell_kind cr_result_fetch(lua_State *L, struct cr_result *r) {
+  enum cr_cell_kind kind = cr_cell_kind(r->cell);
+  struct cr_message *m = cr_cell_take(r->cell);
+  struct cr_packet p = {m->data, m->length, m};
+  lua_pushcfunction(L, decode);
+  lua_pushlightuserdata(L, &p);
+  int status = lua_pcall(L, 1, 1, 0);
+  if (status != LUA_OK && status != LUA_ERRMEM) {
+    kind = CR_CELL_ERROR;
+    lua_pushcfunction(L, list_of_one);
+    lua_insert(L, -2);
+    status = lua_pcall(L, 1, 1, 0);
+  }
+  if (status != LUA_OK) {
+    cr_cell_put(r->cell, kind, m);
+    lua_error(L);
+  }
+  cr_packet_free(&p);
+  return kind;
+}
+
+void cr_result_error_text(lua_State *L, int index) {
+  if (lua_type(L, index) == LUA_TSTRING || lua_type(L, index) == LUA_TNUMBER ||
+      luaL_getmetafield(L, index, "__tostring") != LUA_TNIL)
+    luaL_tolstring(L, index, NULL);
+  else
+    lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, index));
+}

@@ -1,0 +1,69 @@
+/* One Lua state with the primitives in it: the public interface, cluarun.h. */
+#include <cluarun.h>
+#include <lauxlib.h>
+#include <lualib.h>
+#include <string.h>
+
+#include "marshal.h"
+#include "object.h"
+#include "state.h"
+
+static char table_key;               /* of the table, in the registry */
+
+static const lua_CFunction libraries[] = {
+    cr_open_errors, cr_open_synch, cr_open_value,
+    cr_open_queue,  cr_open_pipe,  cr_open_wait,
+    cr_open_process,
+};
+
+static void open_libraries(lua_State *L) {
+  int err = cr_arena_open();
+  if (err != 0) luaL_error(L, "cannot map shared memory: %s", strerror(err));
+  cr_watch_forks();
+  cr_heap_adopt(L);
+  cr_marshal_open(L);
+  lua_newtable(L);
+  for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
+    int top = lua_gettop(L);
+    libraries[i](L);
+    lua_settop(L, top);
+  }
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &table_key);
+}
+
+int luaopen_cluarun(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &table_key) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    open_libraries(L);
+  }
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_pushvalue(L, -2);
+  lua_setfield(L, -2, "cluarun");
+  lua_pop(L, 1);
+  return 1;
+}
+
+void cluarun_openlibs(lua_State *L) {
+  luaL_openlibs(L);
+  cr_open_coroutine(L);
+  cr_open_exit(L);
+  lua_register(L, "print", cr_print);
+  luaopen_cluarun(L);
+  lua_pushglobaltable(L);
+  for (lua_pushnil(L); lua_next(L, -3);) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_settable(L, -4);
+  }
+  lua_pop(L, 2);
+}
+
+/* A state has one thread: there is nobody to let run. */
+void cluarun_unlock(lua_State *L) {
+  (void)L;
+}
+
+void cluarun_lock(lua_State *L) {
+  (void)L;
+}

@@ -1,0 +1,82 @@
+/* What belongs to one Lua state of ours: its heap, its interrupts, its output.
+*/
+#ifndef CR_STATE_H
+#define CR_STATE_H
+
+#include <lua.h>
+
+#include "slot.h"
+
+/* heap.c: the allocator of our states. Blocks of a table's size carry the epoch
+** in which they were allocated; the epoch changes in both processes at every
+** fork, so (address, epoch) names the same table in all relatives that have it
+** since before they parted. */
+struct cr_heap;
+/* Needs the arena. NULL when there is no memory. */
+struct cr_heap *cr_heap_new(void);
+void cr_heap_free(struct cr_heap *h);
+void *cr_heap_alloc(void *heap, void *block, size_t old_size, size_t new_size);
+/* A state of somebody else's: from now on its tables come from a heap of ours,
+** which goes when the state does. Does nothing when there is no memory. */
+void cr_heap_adopt(lua_State *L);
+/* The epoch of the live block at `address` of this state's heap; 0: unknown
+** (freed, not of a table's size, or not our heap). */
+uint32_t cr_heap_epoch(lua_State *L, const void *address);
+/* In parent and child of every fork; pthread_atfork sees to that. */
+void cr_heap_new_epoch(void);
+
+/* interrupt.c: Ctrl-C. The handler sets a flag, a hook (as lua.c's does) and
+** rings the main thread's alarm, so loops and sleeps end alike. */
+void cr_interrupt_install(lua_State *L);
+/* Back to the default: the next Ctrl-C ends the process. */
+void cr_interrupt_remove(void);
+/* Is an interrupt pending for this thread? */
+bool cr_interrupt_pending(void);
+/* Was this error message the uncaught "interrupted!" of a delivered Ctrl-C? */
+bool cr_is_interrupt(lua_State *L, int index);
+/* The coroutine (or main state) that this OS thread runs; whoever resumes one
+** calls cr_switch with it, and again with the old one afterwards. */
+lua_State *cr_switch(lua_State *L);
+
+/* output.c: whole lines. From the first fork on, stdout is line by line. */
+void cr_output_shared(void);
+/* Writes all bytes to the fd in one piece as far as the system can. */
+void cr_write_all(int fd, const char *bytes, size_t n);
+int cr_print(lua_State *L);
+
+/* traceback.c: as luaL_traceback, but leaves out the oldest `below` levels (0:
+** all are shown): what lay on the stack before a child began. */
+void cr_traceback(lua_State *L, const char *message, int level, int below);
+/* How many levels the stack has. */
+int cr_stack_levels(lua_State *L);
+/* A message handler: the error as text with a traceback, as lua.c's. */
+int cr_message_handler(lua_State *L);
+
+/* embed.c: the chunks of lua/. Both raise. cr_run_embedded runs one by name
+** ("process") with n arguments on the stack and leaves its results. */
+void cr_load_embedded(lua_State *L, const char *name);
+void cr_run_embedded(lua_State *L, const char *name, int n, int results);
+
+/* state.c, oslib.c: how a process ends. The process library sets the hooks:
+** `script_end` runs protected when the main script is done, also after an error
+** (joins children); `before_exit` when os.exit is called (ends daemons). */
+extern void (*cr_script_end)(lua_State *L);
+extern void (*cr_before_exit)(lua_State *L);
+/* Is this a process that was forked since cluarun was loaded (since the first
+** cr_watch_forks)? */
+bool cr_forked(void);
+void cr_watch_forks(void);
+/* Ends a forked child: flushes, and leaves without anybody's exit handlers. */
+_Noreturn void cr_leave(int status);
+/* Ends this process as Ctrl-C does, silently. */
+_Noreturn void cr_leave_interrupted(void);
+/* Puts our os.exit into the os library. */
+void cr_open_exit(lua_State *L);
+
+/* colib.c: resume, wrap and close that keep cr_switch informed, put into the
+** coroutine library. */
+void cr_open_coroutine(lua_State *L);
+/* warn.c: the warnings of the standard interpreter. */
+void cr_warn_open(lua_State *L);
+
+#endif

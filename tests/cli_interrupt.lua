@@ -1,0 +1,131 @@
+-- Ctrl-C: ends loops, coroutines and waits, and can be caught.
+local tap <close> = dofile "tests/lib/tap.lua"
+
+-- Runs a script until it prints "ready", interrupts it, and returns the rest of
+-- its output, its stderr and its status. `who` gets the signal: $p is the
+-- program, -$p its process group.
+local function interrupt(script, who, rest)
+  local name = os.tmpname()
+  do
+    local f <close> = assert(io.open(name, "w"))
+    f:write(script)
+  end
+  local out, err, status = tap.run(string.format([[
+    rm -f %s.fifo; mkfifo %s.fifo
+    setsid %s %s >%s.fifo & p=$!
+    exec 3<%s.fifo
+    read line <&3
+    kill -INT -- %s
+    %s
+    cat <&3
+    wait $p]], name, name, tap.program, name, name, name, who or "$p",
+    rest or ""))
+  os.remove(name)
+  os.remove(name .. ".fifo")
+  return out, err:gsub("^[^\n]*" .. name:gsub("%p", "%%%0"), "FILE"), status
+end
+
+tap.test("a loop ends with the error and a traceback", function()
+  local out, err, status = interrupt [[
+    local function f() while true do end end
+    print "ready" f()]]
+  tap.eq(out, "")
+  tap.ok(err:find "interrupted!\nstack traceback:\n.*in main chunk\n", err)
+  tap.eq(status, 1)
+end)
+
+tap.test("it can be caught, and what follows runs", function()
+  local out, err, status = interrupt [[
+    print(pcall(function() print "ready" while true do end end))
+    local n = 0
+    for i = 1, 1e5 do n = n + 1 end
+    print(n, debug.gethook())]]
+  tap.ok(out:find "^false\t.*interrupted!\n100000\t", out)
+  tap.eq(err, "")
+  tap.eq(status, 0)
+end)
+
+for name, body in pairs {
+  resume = "print(coroutine.resume(coroutine.create(f)))",
+  wrap = "print(pcall(coroutine.wrap(f)))",
+  nested = "print(pcall(coroutine.wrap(function() coroutine.wrap(f)() end)))",
+  yields = [[print(pcall(function()
+    local w = coroutine.wrap(function() f(coroutine.yield) end)
+    while true do w() end
+  end))]],
+  close = [[print(coroutine.close((function()
+    local co = coroutine.create(function()
+      local x <close> = setmetatable({}, {__close = function() f() end})
+      coroutine.yield()
+    end)
+    coroutine.resume(co)
+    return co
+  end)()))]],
+} do
+  tap.test("a loop in a coroutine: " .. name, function()
+    local out, err, status = interrupt([[
+      local first = true
+      local function f(g)
+        if first then print "ready" first = false end
+        while true do if g then g() end end
+      end
+      ]] .. body .. [[ print "after" for i = 1, 1e5 do end]])
+    tap.ok(out:find "^false\t.*interrupted!\nafter\n", out)
+    tap.eq(err, "")
+    tap.eq(status, 0)
+  end)
+end
+
+tap.test("the script's own hook is still there afterwards", function()
+  local out = interrupt [[
+    local n = 0
+    local function hook() n = n + 1 end
+    debug.sethook(hook, "", 1000)
+    pcall(function() print "ready" while true do end end)
+    local before = n
+    for i = 1, 1e5 do end
+    local f, mask, count = debug.gethook()
+    print(n > before, f == hook, mask, count)]]
+  tap.eq(out, "true\ttrue\t\t1000\n")
+end)
+
+tap.test("sleep and a wait end by it", function()
+  for _, wait in ipairs { "sleep(60)", "Queue():get()", "Lock():acquire() Event():wait()" } do
+    local out, err, status = interrupt("print 'ready' print(pcall(function() "
+      .. wait .. " end)) print 'after'")
+    tap.ok(out:find "^false\t[^\n]*:1: interrupted!\nafter\n", wait .. ": " .. out)
+    tap.eq(err, "")
+    tap.eq(status, 0)
+  end
+end)
+
+tap.test("a blocking read ends by it", function()
+  local out = interrupt [[
+    local p = io.popen("echo; exec sleep 60")
+    p:read()
+    print(pcall(function() print "ready" p:read() end))
+    os.exit(0)]]
+  tap.ok(out:find "^false\t.*interrupted!\n", out)
+end)
+
+tap.test("a second one ends a process that does not come to the first",
+  function()
+    local _, _, status = interrupt([[
+      print "ready"
+      local s = ("a"):rep(30)
+      s:find(("a*"):rep(30) .. "b")]], "$p", "kill -INT $p")
+    tap.eq(status, 130)
+  end)
+
+tap.test("a tree of processes prints one traceback", function()
+  local out, err, status = interrupt([[
+    for i = 1, 3 do
+      if fork() == 0 then while true do end end
+    end
+    print "ready"
+    while true do end]], "-$p")
+  tap.eq(out, "")
+  local _, n = err:gsub("stack traceback", "")
+  tap.eq(n, 1)
+  tap.eq(status, 1)
+end)

@@ -1,0 +1,107 @@
+-- The allocator: contents survive growing, shrinking and moving; memory that is
+-- not there is an error, not a crash.
+local tap <close> = dofile "tests/lib/tap.lua"
+
+tap.test("blocks of every size keep their contents", function()
+  local kept = {}
+  for round = 1, 3 do
+    for n = 0, 20000, 37 do
+      kept[n] = string.char(65 + (n + round) % 26):rep(n)
+      if n % 2 == 0 then kept[n - 74] = nil end
+    end
+    collectgarbage()
+    for n, s in pairs(kept) do
+      if #s ~= n or s ~= s:sub(1, 1):rep(n) then
+        tap.ok(false, "damaged: " .. n)
+      end
+    end
+  end
+  tap.eq(#kept[19980], 19980)
+end)
+
+tap.test("tables grow from nothing to millions and shrink again", function()
+  local t = {}
+  for i = 1, 3000000 do t[i] = i end
+  local sum = 0
+  for i = 1, #t do sum = sum + t[i] end
+  tap.eq(sum, 3000000 * 3000001 // 2)
+  for i = #t, 11, -1 do t[i] = nil end
+  t.x = 1
+  collectgarbage()
+  tap.eq(#t, 10)
+end)
+
+tap.test("tables with string keys", function()
+  local t = {}
+  for i = 1, 200000 do t["k" .. i] = { i } end
+  for i = 1, 200000, 2 do t["k" .. i] = nil end
+  collectgarbage()
+  local n = 0
+  for k, v in pairs(t) do
+    if k ~= "k" .. v[1] then tap.ok(false, k) end
+    n = n + 1
+  end
+  tap.eq(n, 100000)
+end)
+
+tap.test("big strings and buffers", function()
+  local s = ("0123456789abcdef"):rep(1 << 20)
+  tap.eq(#s, 1 << 24)
+  tap.eq(s:sub(-16), "0123456789abcdef")
+  local parts = {}
+  for i = 1, 300 do parts[i] = s:sub(1, i * 1000) end
+  tap.eq(#table.concat(parts), 300 * 301 // 2 * 1000)
+end)
+
+tap.test("memory that was freed is used again for other sizes", function()
+  local out = tap.lua [[
+    local function fill(size)
+      local t = {}
+      for i = 1, 2e7 // size do t[i] = ("x"):rep(size - 20) .. i end
+    end
+    local function rss()
+      for line in io.lines "/proc/self/status" do
+        local n = line:match "VmRSS:%s*(%d+)"
+        if n then return tonumber(n) end
+      end
+    end
+    fill(48) collectgarbage()
+    local first = rss()
+    for size = 56, 1000, 50 do fill(size) collectgarbage() end
+    print(rss() < 3 * first)]]
+  tap.eq(out, "true\n")
+end)
+
+tap.test("not enough memory is an error that can be caught", function()
+  local out, err, status = tap.run(string.format("ulimit -v 400000; %s -e %s",
+    tap.program, tap.quote [[
+      local function endless(f) local t = {} for i = 1, math.huge do t[i] = f(i) end end
+      print(pcall(endless, function(i) return { i } end))
+      collectgarbage()
+      print(pcall(endless, function(i) return ("x"):rep(100000) .. i end))
+      collectgarbage()
+      print(pcall(string.rep, "x", 1 << 40))
+      local t = {} for i = 1, 1e5 do t[i] = { i } end
+      print(#t)]]))
+  tap.eq(out, ("false\tnot enough memory\n"):rep(3) .. "100000\n")
+  tap.eq(err, "")
+  tap.eq(status, 0)
+end)
+
+tap.test("a heap in a child is its own", function()
+  local out = tap.lua [[
+    local t = {}
+    for i = 1, 1e5 do t[i] = { i } end
+    local children = 3
+    for c = 1, children do
+      if fork() == 0 then
+        for i = 1, 1e5 do t[i][1] = t[i][1] + c end
+        collectgarbage()
+        local sum = 0
+        for i = 1, 1e5 do sum = sum + t[i][1] end
+        os.exit(sum == 1e5 * (1e5 + 1) // 2 + c * 1e5 and 0 or 1)
+      end
+    end
+    for i = 1, children do print(select(2, wait())) end]]
+  tap.eq(out, ("exit\t0\n"):rep(3))
+end)

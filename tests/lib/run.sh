@@ -1,0 +1,15 @@
+# run.sh BUILD [WRAPPER...] TEST: one test program, ended when it hangs.
+build=$1
+shift
+for test; do :; done
+n=$(($# - 1))
+wrapper=
+while [ $n -gt 0 ]; do
+  wrapper="$wrapper $1"
+  shift
+  n=$((n - 1))
+done
+case $test in
+*.lua) exec $wrapper timeout -k 5 120 "$build/cluarun" "$test" ;;
+*) exec $wrapper timeout -k 5 120 "$test" ;;
+esac

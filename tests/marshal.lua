@@ -1,0 +1,443 @@
+-- What a value is after its way through a queue: itself, exactly.
+local tap <close> = dofile "tests/lib/tap.lua"
+local test, eq, ok, fails = tap.test, tap.eq, tap.ok, tap.fails
+
+local q = Queue()
+local function sent(v)
+  q:put(v)
+  return q:get()
+end
+
+test("integers", function()
+  for _, n in ipairs { 0, 1, -1, 127, 128, -128, -129, 2 ^ 31 | 0,
+    -(2 ^ 31) | 0, 2 ^ 31 - 1 | 0, math.maxinteger, math.mininteger } do
+    eq(sent(n), n)
+    eq(sent { n }[1], n)
+  end
+end)
+
+test("floats", function()
+  for _, n in ipairs { 0.0, 1.0, -1.5, 2.0 ^ 53, 1e308, 5e-324, 1 / 0, -1 / 0,
+    0.1 } do
+    eq(sent(n), n)
+  end
+  eq(1 / sent(-0.0), -1 / 0)
+  eq(1 / sent { -0.0 }[1], -1 / 0)
+  local nan = sent(0 / 0)
+  ok(nan ~= nan)
+end)
+
+test("nil and booleans", function()
+  eq(sent(nil), nil)
+  eq(sent(true), true)
+  eq(sent(false), false)
+end)
+
+test("strings of any bytes and length", function()
+  local all = {}
+  for i = 0, 255 do all[#all + 1] = string.char(i) end
+  local bytes = table.concat(all)
+  eq(sent(bytes), bytes)
+  for _, n in ipairs { 0, 1, 40, 41, 255, 256, 257, 15990, 16000, 16010,
+    65535, 65536, 1000000 } do
+    local s = ("x"):rep(n)
+    ok(sent(s) == s, "string of " .. n)
+    ok(sent({ s })[1] == s, "string of " .. n .. " in a table")
+  end
+end)
+
+test("a very long string", function()
+  local s = ("0123456789"):rep(20000000)
+  ok(sent(s) == s)
+end)
+
+test("tables", function()
+  eq(sent {}, {})
+  eq(sent { 1, 2, 3 }, { 1, 2, 3 })
+  eq(sent { id = 1, name = "abc", list = { 1, 2, 3 } },
+    { id = 1, name = "abc", list = { 1, 2, 3 } })
+  eq(sent { { { { 1 } } } }, { { { { 1 } } } })
+  eq(sent { [1.5] = 1, [true] = 2, [false] = 3, [-1] = 4, [2 ^ 62 | 0] = 5 },
+    { [1.5] = 1, [true] = 2, [false] = 3, [-1] = 4, [2 ^ 62 | 0] = 5 })
+end)
+
+test("holes", function()
+  local t = { 1, nil, 3, nil, nil, 6 }
+  eq(sent(t), t)
+  t = table.pack(nil, nil, 3, nil)
+  eq(sent(t), t)
+  t = { [1] = 1, [1000] = 2 }
+  eq(sent(t), t)
+end)
+
+test("lists that were built backwards", function()
+  local t = {}
+  for i = 100, 1, -1 do t[i] = i end
+  local r = sent(t)
+  eq(#r, 100)
+  eq(r, t)
+end)
+
+test("tables as keys", function()
+  local k = { 1 }
+  local r = sent { [k] = "v", k = k }
+  eq(r[r.k], "v")
+  eq(r.k, { 1 })
+end)
+
+test("shared parts stay shared", function()
+  local part = { 5 }
+  local r = sent { part, { part }, p = part }
+  ok(r[1] == r.p and r[2][1] == r.p)
+  eq(r.p, { 5 })
+end)
+
+test("cycles", function()
+  local t = {}
+  t.self, t.list = t, { t, { t } }
+  t[t] = t
+  local r = sent(t)
+  ok(r.self == r and r.list[1] == r and r.list[2][1] == r and r[r] == r)
+end)
+
+test("a message is a copy", function()
+  local t = { { 1 } }
+  local r = sent(t)
+  ok(r ~= t and r[1] ~= t[1])
+end)
+
+test("a long string that comes often is sent once", function()
+  local s = ("long"):rep(250000)
+  local t = {}
+  for i = 1, 1000 do t[i] = s end
+  local r = sent(t)
+  eq(#r, 1000)
+  ok(r[1000] == s and r[1] == s)
+end)
+
+test("deep nesting", function()
+  local t, depth = {}, 100000
+  for _ = 1, depth do t = { t } end
+  local r = sent(t)
+  local n = 0
+  while r[1] do r, n = r[1], n + 1 end
+  eq(n, depth)
+  t = {}
+  for _ = 1, depth do t = { next = t } end
+  r, n = sent(t), 0
+  while r.next do r, n = r.next, n + 1 end
+  eq(n, depth)
+end)
+
+test("nesting beyond all bounds is an error", function()
+  local t = {}
+  for _ = 1, 1000000 do t = { x = t } end
+  fails("cannot send a value nested too deeply %(at %.x", function()
+    q:put(t)
+  end)
+  ok(q:empty())
+end)
+
+test("deeply nested objects", function()
+  local class = { __index = {} }
+  local t
+  for i = 1, 50000 do t = setmetatable({ next = t, n = i }, class) end
+  local r, n = sent(t), 0
+  while r do
+    if getmetatable(r) ~= class then break end
+    r, n = r.next, n + 1
+  end
+  eq(n, 50000)
+end)
+
+test("large tables", function()
+  local t = {}
+  for i = 1, 1000000 do t[i] = i end
+  local r = sent(t)
+  eq(#r, 1000000)
+  eq(r[1000000], 1000000)
+  t = {}
+  for i = 1, 100000 do t["k" .. i] = { i } end
+  r = sent(t)
+  eq(r.k1[1] + r.k99999[1], 100000)
+end)
+
+test("tables from varied code paths keep every pair", function()
+  math.randomseed(42)
+  for _ = 1, 300 do
+    local t = {}
+    for _ = 1, math.random(0, 60) do
+      local k = math.random(3) == 1 and "s" .. math.random(20)
+        or math.random(-5, 40)
+      t[k] = math.random(4) > 1 and math.random(1000) or nil
+    end
+    eq(sent(t), t)
+  end
+end)
+
+-- Functions
+
+test("functions", function()
+  local x, y = 10, { 20 }
+  local f = sent(function(a, ...) return a + x + y[1], select("#", ...) end)
+  eq({ f(1, nil, nil) }, { 31, 2 })
+  y[1], x = 0, 0
+  eq(f(1), 31)
+end)
+
+test("functions have the receiver's globals", function()
+  marshal_test = 5 -- luacheck: ignore
+  local f = sent(function() return marshal_test, _ENV end) -- luacheck: ignore
+  local value, env = f()
+  eq(value, 5)
+  ok(env == _G)
+  marshal_test = nil -- luacheck: ignore
+end)
+
+test("chunks", function()
+  local f = sent(load "local a = ... ; return a, print, x")
+  local a, p, x = f(7)
+  eq(a, 7)
+  ok(p == print)
+  eq(x, nil)
+  f = sent(load("return y", "=c", "t", { y = 3 }))
+  eq(f(), 3)
+end)
+
+test("recursive functions", function()
+  local function fact(n) return n < 2 and 1 or n * fact(n - 1) end
+  eq(sent(fact)(10), 3628800)
+  local even, odd
+  function even(n) return n == 0 or odd(n - 1) end
+  function odd(n) return n ~= 0 and even(n - 1) end
+  local r = sent { even, odd }
+  ok(r[1](10) and r[2](7))
+end)
+
+test("shared upvalues stay shared", function()
+  local n = 0
+  local r = sent {
+    inc = function() n = n + 1 end,
+    get = function() return n end,
+    nested = { get = function() return n end },
+  }
+  r.inc()
+  r.inc()
+  eq(r.get(), 2)
+  eq(r.nested.get(), 2)
+  eq(n, 0)
+end)
+
+test("upvalues of one function that are one variable", function()
+  local a, b = 1, 2
+  local function f(v) a = v return a end
+  local function g() return a + b end
+  local r = sent { f, g, f, g }
+  ok(r[1] == r[3] and r[2] == r[4])
+  r[1](10)
+  eq(r[2](), 12)
+end)
+
+test("debug information travels", function()
+  local f = sent(function() error "here" end)
+  local _, err = pcall(f)
+  ok(err:find "marshal.lua:%d+: here", err)
+  local stripped = load(string.dump(function() return print end, true))
+  ok(sent(stripped)() == print)
+end)
+
+test("the same function again and again", function()
+  local n = 1
+  local function f() return n end
+  for i = 1, 50 do
+    n = i
+    eq(sent(f)(), i)
+  end
+end)
+
+test("library functions and modules travel by name", function()
+  for _, v in pairs { print, string.format, table, math, _G, io.open,
+    math.sin, Queue, require, os, Full } do
+    ok(sent(v) == v)
+    ok(sent { v }[1] == v)
+  end
+  local t = { print, print, string = string }
+  local r = sent(t)
+  ok(r[1] == print and r[2] == print and r.string == string)
+  local format = string.format
+  ok(sent(function() return format end)() == format)
+end)
+
+test("modules and their functions", function()
+  package.preload.marshal_a = function()
+    return { f = function() return 1 end, sub = { g = function() end },
+      data = { 1 } }
+  end
+  local a = require "marshal_a"
+  local r = sent { a, a.f, a.sub.g, data = a.data }
+  ok(r[1] == a and r[2] == a.f and r[3] == a.sub.g)
+  ok(r.data ~= a.data, "data of a module is copied")
+  -- A name that no longer holds is not used.
+  local old = a.f
+  a.f = function() return 2 end
+  local f = sent(old)
+  ok(f ~= a.f and f() == 1)
+  ok(sent(a.f) == a.f)
+  package.loaded.marshal_a = nil
+  ok(sent(a) ~= a, "a module that was unloaded is a mere table")
+end)
+
+test("a module that is not loaded is required", function()
+  local first = true
+  package.preload.marshal_b = function()
+    local again = not first
+    first = false
+    return { f = function() return again end }
+  end
+  q:put(require "marshal_b".f)
+  package.loaded.marshal_b = nil
+  eq(q:get()(), true)
+  q:put(require "marshal_b".f)
+  package.loaded.marshal_b = nil
+  package.preload.marshal_b = nil
+  fails("module 'marshal_b' not found", q.get, q)
+end)
+
+test("globals of Lua functions are sent by value", function()
+  marshal_f = function() return 1 end -- luacheck: ignore
+  ok(sent(marshal_f) ~= marshal_f) -- luacheck: ignore
+  marshal_f = nil -- luacheck: ignore
+end)
+
+-- Objects
+
+test("synchronisation objects", function()
+  local p = Queue(3)
+  ok(sent(p) == p)
+  local r = sent { p, { p }, q = q }
+  ok(r[1] == p and r[2][1] == p and r.q == q)
+  local a = Pipe()
+  ok(sent(a) == a)
+  for _, make in ipairs { LifoQueue, PriorityQueue } do
+    local o = make()
+    ok(sent(o) == o)
+  end
+end)
+
+test("an object lives as long as the message that holds it", function()
+  local p = Queue()
+  p:put "inside"
+  q:put { p }
+  p = nil -- luacheck: ignore
+  collectgarbage()
+  collectgarbage()
+  eq(q:get()[1]:get(), "inside")
+end)
+
+test("a child sends an object it made", function()
+  local pid = fork()
+  if pid == 0 then
+    local p = Queue(5)
+    p:put "from the child"
+    q:put { p, p }
+    os.exit(0)
+  end
+  wait(pid)
+  local r = q:get()
+  ok(r[1] == r[2])
+  eq(r[1].maxsize, 5)
+  eq(r[1]:get(), "from the child")
+end)
+
+-- What cannot travel
+
+test("what cannot travel", function()
+  local co = coroutine.create(print)
+  local closed = Pipe()
+  closed:close()
+  local function bad(expected, v)
+    local err = fails(expected, function() q:put(v) end)
+    ok(not err:find "%(at", err)
+    ok(q:empty())
+  end
+  bad("cannot send a coroutine", co)
+  bad("cannot send a file", io.stdout)
+  bad("cannot send a C function without a name", string.gmatch("a", "a"))
+  bad("cannot send a closed Pipe", closed)
+end)
+
+test("the error says where", function()
+  local co = coroutine.create(print)
+  local function at(where, v)
+    local err = fails("cannot send a coroutine", function() q:put(v) end)
+    local found = err:match "%(at (.*)%)%)$"
+    eq(found, where)
+    ok(q:empty())
+  end
+  at("[2].handler", { 1, { handler = co } })
+  at('["a b"][2.5]', { ["a b"] = { [2.5] = co } })
+  at("[true].x_1", { [true] = { x_1 = co } })
+  at('["1st"]', { ["1st"] = co })
+  at("a key", { [co] = 1 })
+  at(".t, a key", { t = { [{}] = 1, [co] = 1 } })
+  at("upvalue 'co'", function() return co end)
+  at(".f, upvalue 'co'", { f = function() return co end })
+  local t = {}
+  for _ = 1, 1000 do t = { t, n = co } end
+  local err = fails("cannot send a coroutine", function() q:put(t) end)
+  ok(#err < 400, err)
+end)
+
+test("after an error the next message is whole", function()
+  local part = {}
+  pcall(q.put, q, { part, part, coroutine.create(print) })
+  local r = sent { part, part }
+  ok(r[1] == r[2])
+end)
+
+test("types that must stay say so in their metatable", function()
+  local Handle = { __name = "Handle", __transfer = false }
+  Handle.__index = Handle
+  fails("cannot send a Handle %(at %.h%)", function()
+    q:put { h = setmetatable({}, Handle) }
+  end)
+  ok(sent(Handle) == Handle)
+end)
+
+-- Order of a PriorityQueue
+
+test("what has an order", function()
+  local p = PriorityQueue()
+  local items = { 3, 1.5, -2, 1 / 0, -1 / 0, math.mininteger, 2 ^ 53 }
+  for _, v in ipairs(items) do p:put(v) end
+  table.sort(items)
+  for _, v in ipairs(items) do eq(p:get(), v) end
+  for _, v in ipairs { { 1, "b" }, { 1 }, {}, { 1, "a", 5 }, { 0, {} } } do
+    p:put(v)
+  end
+  for _, v in ipairs { {}, { 0, {} }, { 1 }, { 1, "a", 5 }, { 1, "b" } } do
+    eq(p:get(), v)
+  end
+  for _, v in ipairs { "b", "", "a\0b", "a" } do p:put(v) end
+  for _, v in ipairs { "", "a", "a\0b", "b" } do eq(p:get(), v) end
+end)
+
+test("what has no order", function()
+  local p = PriorityQueue()
+  local loop = { 1 }
+  loop[2] = loop
+  for expected, v in pairs {
+    ["a boolean"] = true, ["NaN"] = 0 / 0, ["a function"] = print,
+    ["a userdata"] = q, ["a table with other keys"] = { x = 1 },
+    ["a list that holds itself"] = loop,
+  } do
+    fails("cannot order " .. expected, function() p:put(v) end)
+  end
+  fails("cannot order nil", function() p:put(nil) end)
+  fails("cannot order NaN", function() p:put { 1, { 0 / 0 } } end)
+  ok(p:empty())
+  p:put { 1, print }
+  p:put { 2, { x = 1 } }
+  eq(p:get()[2], print)
+  eq(p:get(), { 2, { x = 1 } })
+end)

@@ -1,0 +1,355 @@
+-- Metatables and class tables: the receiver's own where it has them, else one
+-- copy for each process.
+local tap <close> = dofile "tests/lib/tap.lua"
+local test, eq, ok, fails = tap.test, tap.eq, tap.ok, tap.fails
+
+local q, back = Queue(), Queue()
+local function sent(v)
+  q:put(v)
+  return q:get()
+end
+
+--- Runs f in a child: its results, which come through `back`, and whether it
+-- ended well.
+local function in_child(f, ...)
+  local pid = fork()
+  if pid == 0 then
+    local done, err = pcall(f, ...)
+    if not done then back:put("error: " .. tostring(err)) end
+    os.exit(done)
+  end
+  return pid
+end
+
+-- A class that only a local variable knows, from before every fork.
+local Account = {}
+Account.__index = Account
+function Account.new(n) return setmetatable({ n = n }, Account) end
+function Account:get() return self.n end
+function Account:twin() return Account.new(self.n) end
+
+test("in the same process", function()
+  local r = sent(Account.new(5))
+  ok(getmetatable(r) == Account)
+  eq(r:get(), 5)
+  ok(sent(Account) == Account)
+  r = sent { Account, Account.new(1), Account.new(2) }
+  ok(r[1] == Account and getmetatable(r[3]) == Account)
+end)
+
+test("to a child and back", function()
+  local pid = in_child(function()
+    local a = q:get()
+    back:put { getmetatable(a) == Account, a:get(), Account.new(7) }
+  end)
+  q:put(Account.new(6))
+  local r = back:get()
+  eq(r[1], true)
+  eq(r[2], 6)
+  ok(getmetatable(r[3]) == Account)
+  wait(pid)
+end)
+
+test("the first message comes from the child", function()
+  local Fresh = {}
+  Fresh.__index = Fresh
+  local pid = in_child(function()
+    back:put(setmetatable({}, Fresh))
+    back:put(setmetatable({}, Fresh))
+  end)
+  ok(getmetatable(back:get()) == Fresh)
+  collectgarbage()
+  ok(getmetatable(back:get()) == Fresh)
+  wait(pid)
+end)
+
+test("between two children", function()
+  local Shared = {}
+  Shared.__index = Shared
+  local one = in_child(function() q:put(setmetatable({}, Shared)) end)
+  local two = in_child(function()
+    back:put(getmetatable(q:get()) == Shared)
+  end)
+  eq(back:get(), true)
+  wait(one)
+  wait(two)
+end)
+
+test("wherever the receiver keeps its class", function()
+  local places = {
+    upvalue = function(c) return function() return c end end,
+    nested = function(c) return { { { c } } } end,
+    metatable = function(c) return setmetatable({}, c) end,
+    key = function(c) return { [c] = true } end,
+    coroutine = function(c)
+      local co = coroutine.wrap(function()
+        local keep = c
+        coroutine.yield()
+        return keep
+      end)
+      co()
+      return co
+    end,
+    vararg = function(c)
+      local co = coroutine.create(function(...)
+        coroutine.yield()
+        return ...
+      end)
+      coroutine.resume(co, c)
+      return co
+    end,
+    unstarted = function(c)
+      return coroutine.create(function() return c end)
+    end,
+  }
+  for name, keep in pairs(places) do
+    local kept, pid
+    do
+      local class = { __index = {} }
+      kept = keep(class)
+      pid = in_child(function() back:put(setmetatable({}, class)) end)
+    end
+    local address = getmetatable(back:get())
+    ok(address ~= nil)
+    -- Found again only if it was the one that `kept` leads to.
+    local found
+    if name == "upvalue" then found = kept()
+    elseif name == "nested" then found = kept[1][1][1]
+    elseif name == "metatable" then found = getmetatable(kept)
+    elseif name == "key" then found = next(kept)
+    elseif name == "coroutine" then found = kept()
+    elseif name == "vararg" then found = select(2, coroutine.resume(kept))
+    else found = select(2, coroutine.resume(kept)) end
+    ok(found == address, name)
+    wait(pid)
+  end
+end)
+
+test("a class made after the fork is copied once", function()
+  local pid = in_child(function()
+    local New = { greeting = "hello" }
+    New.__index = New
+    function New:greet() return New.greeting .. " " .. self.name end
+    function New:same(o) return getmetatable(o) == New end
+    for i = 1, 3 do
+      back:put(setmetatable({ name = "n" .. i }, New))
+      if i == 2 then q:get() end
+    end
+  end)
+  local a, b = back:get(), back:get()
+  eq(a:greet(), "hello n1")
+  ok(getmetatable(a) == getmetatable(b))
+  ok(a:same(b))
+  collectgarbage()
+  q:put(1)
+  ok(getmetatable(back:get()) == getmetatable(a))
+  wait(pid)
+end)
+
+test("what was copied goes home as itself", function()
+  local pid = in_child(function()
+    local New = { __name = "New" }
+    New.__index = New
+    back:put(setmetatable({}, New))
+    local o = q:get()
+    back:put { getmetatable(o) == New }
+  end)
+  local o = back:get()
+  q:put(o)
+  eq(back:get()[1], true)
+  wait(pid)
+end)
+
+test("inheritance", function()
+  local pid = in_child(function()
+    local Base = {}
+    Base.__index = Base
+    function Base:kind() return "base " .. self.n end
+    local Derived = setmetatable({}, { __index = Base })
+    Derived.__index = Derived
+    function Derived:more() return self:kind() .. "!" end
+    back:put { setmetatable({ n = 1 }, Derived), setmetatable({ n = 2 }, Base),
+      Base }
+  end)
+  local r = back:get()
+  eq(r[1]:more(), "base 1!")
+  eq(r[2]:kind(), "base 2")
+  ok(getmetatable(r[2]) == r[3])
+  ok(getmetatable(getmetatable(r[1])).__index == r[3])
+  wait(pid)
+end)
+
+test("a new subclass of an old class", function()
+  local pid = in_child(function()
+    local Savings = setmetatable({}, { __index = Account })
+    Savings.__index = Savings
+    function Savings:interest() return self:get() / 10 end
+    back:put(setmetatable({ n = 50 }, Savings))
+  end)
+  local s = back:get()
+  eq(s:interest(), 5.0)
+  ok(getmetatable(getmetatable(s)).__index == Account)
+  wait(pid)
+end)
+
+test("by the name of a global", function()
+  local pid = in_child(function()
+    marshal_Point = { side = "child" } -- luacheck: ignore
+    marshal_Point.__index = marshal_Point -- luacheck: ignore
+    back:put(setmetatable({}, marshal_Point)) -- luacheck: ignore
+    marshal_ns = { Point = { __index = {} } } -- luacheck: ignore
+    back:put(setmetatable({}, marshal_ns.Point)) -- luacheck: ignore
+  end)
+  wait(pid)
+  marshal_Point = { side = "parent" } -- luacheck: ignore
+  marshal_Point.__index = marshal_Point -- luacheck: ignore
+  marshal_ns = { Point = {} } -- luacheck: ignore
+  eq(back:get().side, "parent")
+  ok(getmetatable(back:get()) == marshal_ns.Point) -- luacheck: ignore
+  marshal_Point, marshal_ns = nil, nil -- luacheck: ignore
+end)
+
+test("by the name of a module that is loaded when it comes", function()
+  package.preload.marshal_shape = function()
+    local Shape = {}
+    Shape.__index = Shape
+    function Shape:area() return self.w * self.h end
+    return Shape
+  end
+  local pid = in_child(function()
+    local Shape = require "marshal_shape"
+    back:put(setmetatable({ w = 2, h = 3 }, Shape))
+  end)
+  wait(pid)
+  eq(package.loaded.marshal_shape, nil)
+  local s = back:get()
+  eq(s:area(), 6)
+  ok(getmetatable(s) == package.loaded.marshal_shape)
+  package.loaded.marshal_shape = nil
+  package.preload.marshal_shape = nil
+end)
+
+test("metatables come with their objects", function()
+  local mt = { __add = function(a, b) return a.v + b.v end,
+    __len = function() return 42 end }
+  local r = sent { setmetatable({ v = 1 }, mt), setmetatable({ v = 2 }, mt) }
+  eq(r[1] + r[2], 3)
+  eq(#r[1], 42)
+  ok(getmetatable(r[1]) == mt)
+end)
+
+test("a metatable that came as a mere table first", function()
+  local pid = in_child(function()
+    local mt = { __len = function() return 7 end }
+    back:put { mt, setmetatable({}, mt), mt }
+    back:put { mt, mt }
+  end)
+  local r = back:get()
+  ok(getmetatable(r[2]) == r[1] and r[1] == r[3])
+  eq(#r[2], 7)
+  wait(pid)
+  back:get()
+end)
+
+test("finalizers work at the receiver", function()
+  local pid = in_child(function()
+    local mt = {}
+    mt.self = setmetatable({}, mt)
+    mt.__gc = function() marshal_gc = (marshal_gc or 0) + 1 end -- luacheck: ignore
+    mt.__index = mt
+    back:put { setmetatable({}, mt), setmetatable({}, mt), mt.self }
+  end)
+  wait(pid)
+  back:get()
+  collectgarbage()
+  collectgarbage()
+  ok(marshal_gc and marshal_gc >= 2) -- luacheck: ignore
+  marshal_gc = nil -- luacheck: ignore
+end)
+
+test("weak tables and shared parts of a class", function()
+  local pid = in_child(function()
+    local C = { default = { 1 } }
+    C.__index = C
+    back:put { setmetatable({}, C), C.default }
+    back:put { setmetatable({}, C), C.default }
+  end)
+  local r, again = back:get(), back:get()
+  ok(r[1].default == r[2])
+  -- The class is known now; what lies in its skipped copy is read all the same.
+  eq(again[2], { 1 })
+  ok(getmetatable(again[1]) == getmetatable(r[1]))
+  wait(pid)
+end)
+
+test("upvalues shared with the methods of a class that is skipped", function()
+  local n = 0
+  local C = {}
+  C.__index = C
+  function C.inc() n = n + 1 return n end
+  local r = sent { setmetatable({}, C), function() return n, C end }
+  ok(getmetatable(r[1]) == C)
+  local count, class = r[2]()
+  eq(count, 0)
+  ok(class == C)
+end)
+
+test("a class that holds what cannot travel", function()
+  local C = { file = io.stdout, co = coroutine.create(print) }
+  C.__index = C
+  local r = sent(setmetatable({ 1 }, C))
+  ok(getmetatable(r) == C)
+  local pid = in_child(function()
+    local D = { list = { io.stdout } }
+    D.__index = D
+    back:put(setmetatable({ 1 }, D))
+    local done = pcall(back.put, back, { setmetatable({}, D), D.list })
+    back:put(done)
+  end)
+  wait(pid)
+  fails("cannot receive a copy of a class: cannot send a file "
+    .. "%(at metatable%.list%[1%]%)", back.get, back)
+  eq(back:get(), false)
+  ok(back:empty())
+end)
+
+test("metatables made by the thousand are told apart", function()
+  local pid = in_child(function()
+    for i = 1, 2000 do
+      back:put(setmetatable({}, { __index = { n = i } }))
+      if i % 100 == 0 then collectgarbage() end
+    end
+  end)
+  local good = true
+  for i = 1, 2000 do good = back:get().n == i and good end
+  ok(good)
+  wait(pid)
+end)
+
+test("a table that is its own metatable", function()
+  local t = { 1 }
+  t.__index = t
+  setmetatable(t, t)
+  ok(sent(t) == t)
+  local pid = in_child(function()
+    local u = { 2 }
+    setmetatable(u, u)
+    back:put(u)
+  end)
+  local u = back:get()
+  ok(getmetatable(u) == u)
+  eq(u[1], 2)
+  wait(pid)
+end)
+
+test("an environment that falls back on the globals", function()
+  local pid = in_child(function()
+    local env = setmetatable({ y = 3 }, { __index = _G })
+    back:put(load("return y, print, tostring(y)", "=c", "t", env))
+  end)
+  local y, p, s = back:get()()
+  eq(y, 3)
+  ok(p == print)
+  eq(s, "3")
+  wait(pid)
+end)

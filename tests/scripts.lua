@@ -1,0 +1,52 @@
+-- Each script of scripts/ prints what its "-->" comments say. The lines of
+-- different processes may come in any order; PID and N stand for numbers.
+local tap <close> = dofile "tests/lib/tap.lua"
+
+local arguments = { multicore = "0.1" }
+
+local function lines_of(text)
+  local lines = {}
+  for line in text:gmatch "[^\n]+" do lines[#lines + 1] = line end
+  return lines
+end
+
+-- The expected lines as patterns.
+local function expected(path)
+  local list = {}
+  for line in io.lines(path) do
+    local text = line:match "%-%-> (.*)$"
+    if text then
+      local pattern = text:gsub("%p", "%%%0"):gsub("%f[%w]PID%f[%W]", "%%d+")
+        :gsub("%f[%w]N%f[%W]", "%%d+")
+      list[#list + 1] = "^" .. pattern .. "$"
+    end
+  end
+  return list
+end
+
+local function compare(patterns, lines)
+  local seen = {}
+  for _, line in ipairs(lines) do
+    local known
+    for i, pattern in ipairs(patterns) do
+      if line:find(pattern) and not known then known, seen[i] = true, true end
+    end
+    tap.ok(known, "unexpected line: " .. line)
+  end
+  for i, pattern in ipairs(patterns) do
+    tap.ok(seen[i], "missing line: " .. pattern)
+  end
+end
+
+for _, name in ipairs { "fork", "process", "queue", "pipe", "multicore" } do
+  tap.test(name, function()
+    local path = "scripts/" .. name .. ".lua"
+    local out, err, status = tap.run(
+      tap.program .. " " .. path .. " " .. (arguments[name] or ""))
+    tap.eq(err, "")
+    tap.eq(status, 0)
+    local patterns, lines = expected(path), lines_of(out)
+    compare(patterns, lines)
+    if name ~= "multicore" then tap.eq(#lines, #patterns, "lines") end
+  end)
+end
