@@ -51,7 +51,7 @@ RUN = setarch -R
 endif
 ifneq ($(V),1)
 Q = @
-say = @printf '  %-7s %s\n' $(1) $(2);
+say = @printf '  %-7s %s\n' $(1) '$(2)';
 endif
 
 # Files

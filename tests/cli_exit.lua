@@ -29,8 +29,8 @@ tap.test("the exit status of a child", function()
     ["return"] = 0, ["os.exit(7)"] = 7, ["os.exit(false)"] = 1,
     ["os.exit(true)"] = 0, ["error 'e'"] = 1, ["error()"] = 1,
   } do
-    local out = tap.lua("if fork() == 0 then " .. body
-      .. " return end print(select(2, wait()))")
+    local out = tap.lua("if fork() == 0 then do " .. body
+      .. " end return end print(select(2, wait()))")
     tap.eq(out, "exit\t" .. expected .. "\n", body)
   end
 end)

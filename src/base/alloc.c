@@ -17,9 +17,9 @@ static const uint32_t class_size[CR_CLASSES] = {
     768, 1024, 1536, 2048, 3072, 4096, 8192, 16384 - 256};
 
 enum {
-  COLD = 1,                          /* class of a free run without memory */
-  POPULATE_MIN = 16,                 /* units from which cold memory is asked for */
-  KEEP_UNITS = 2048                  /* free memory kept warm: 128 MiB */
+  COLD = 1,          /* class of a free run without memory */
+  POPULATE_MIN = 16, /* units from which cold memory is asked for */
+  KEEP_UNITS = 2048  /* free memory kept warm: 128 MiB */
 };
 
 /* ---- derived data: bins of free runs, lists of slabs with room ---- */
@@ -42,8 +42,10 @@ static void bin_add(uint32_t u, uint32_t length) {
 static void bin_remove(uint32_t u, uint32_t length) {
   struct cr_arena *a = cr_arena;
   uint32_t next = a->bin_next[u], prev = a->bin_prev[u];
-  if (prev) a->bin_next[prev - 1] = next;
-  else a->bin[bin_of(length)] = next;
+  if (prev)
+    a->bin_next[prev - 1] = next;
+  else
+    a->bin[bin_of(length)] = next;
   if (next) a->bin_prev[next - 1] = prev;
   a->free_units -= length;
 }
@@ -57,8 +59,10 @@ static void partial_add(struct cr_slab *s) {
 }
 
 static void partial_remove(struct cr_slab *s) {
-  if (s->prev) ((struct cr_slab *)cr_unit_at(s->prev - 1))->next = s->next;
-  else cr_arena->partial[s->class] = s->next;
+  if (s->prev)
+    ((struct cr_slab *)cr_unit_at(s->prev - 1))->next = s->next;
+  else
+    cr_arena->partial[s->class] = s->next;
   if (s->next) ((struct cr_slab *)cr_unit_at(s->next - 1))->prev = s->prev;
 }
 
@@ -132,8 +136,10 @@ static void rebuild(void) {
     }
     a->used_units += length;
     mark_tail(u, length);
-    if (cr_run_state(e) == CR_RUN_SLAB) rebuild_slab(u);
-    else a->blocks++;
+    if (cr_run_state(e) == CR_RUN_SLAB)
+      rebuild_slab(u);
+    else
+      a->blocks++;
   }
   a->high_unit = u;
 }
@@ -152,7 +158,8 @@ void cr_alloc_unlock(void) {
 static void slab_prepare(uint32_t u, unsigned class) {
   struct cr_slab *s = cr_unit_at(u);
   uint32_t size = class_size[class];
-  uint32_t n = (uint32_t)((CR_UNIT - sizeof *s - 64) / (size + sizeof(cr_word)));
+  uint32_t n =
+      (uint32_t)((CR_UNIT - sizeof *s - 64) / (size + sizeof(cr_word)));
   s->class = class;
   s->size = size;
   s->count = s->free = n;
@@ -285,8 +292,7 @@ static void *object_alloc(unsigned class, uint32_t owner) {
 }
 
 static uint32_t my_incarnation(void) {
-  return atomic_load_explicit(&cr_self->life.incarnation,
-                              memory_order_relaxed);
+  return atomic_load_explicit(&cr_self->life.incarnation, memory_order_relaxed);
 }
 
 /* Asks for memory that was never touched or was given back: an error here
@@ -295,7 +301,7 @@ static bool populate(void *p, uint32_t length) {
 #ifdef MADV_POPULATE_WRITE
   if (length >= POPULATE_MIN &&
       madvise(p, length * CR_UNIT, MADV_POPULATE_WRITE) != 0)
-    return errno == EINVAL;          /* a kernel that does not know it */
+    return errno == EINVAL; /* a kernel that does not know it */
 #else
   (void)p;
   (void)length;
@@ -305,7 +311,7 @@ static bool populate(void *p, uint32_t length) {
 
 static void *small_alloc(size_t size) {
   unsigned class = 0;
-  while (class_size[class] < size) class++;
+  while (class_size[class] < size) class ++;
   cr_alloc_lock();
   void *p = object_alloc(class, my_incarnation());
   if (p != NULL) cr_arena->blocks++;
@@ -325,7 +331,7 @@ static void *big_alloc(size_t size) {
   cr_alloc_unlock();
   if (!ok) return NULL;
   if (!cold || populate(cr_unit_at(u), length)) return cr_unit_at(u);
-  cr_taken();                        /* cr_free takes it off again */
+  cr_taken(); /* cr_free takes it off again */
   cr_free(cr_unit_at(u));
   return NULL;
 }

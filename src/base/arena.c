@@ -85,10 +85,9 @@ static void *map(size_t size, int *memfd) {
   int fd = open_memfd(size);
   if (fd >= 0) {
     p = mmap(NULL, size, prot, flags, fd, 0);
-    close(fd);                       /* the mapping keeps it alive */
+    close(fd); /* the mapping keeps it alive */
   }
-  if (p == MAP_FAILED)
-    p = mmap(NULL, size, prot, flags | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) p = mmap(NULL, size, prot, flags | MAP_ANONYMOUS, -1, 0);
   return p == MAP_FAILED ? NULL : p;
 }
 
@@ -177,8 +176,8 @@ void cr_set_destroy(enum cr_type type, void (*destroy)(struct cr_block *)) {
   destroyer[type] = destroy;
 }
 
-void cr_set_visit(enum cr_type type, void (*visit)(struct cr_block *,
-                                                   const struct cr_visit *)) {
+void cr_set_visit(enum cr_type type,
+                  void (*visit)(struct cr_block *, const struct cr_visit *)) {
   visitor[type] = visit;
 }
 
@@ -189,6 +188,8 @@ void cr_visit_block(struct cr_block *b, const struct cr_visit *v) {
 
 void cr_destroy(struct cr_block *b) {
   uint32_t t = atomic_load(&b->type);
-  if (t < CR_TYPES && destroyer[t] != NULL) destroyer[t](b);
-  else cr_free(b);
+  if (t < CR_TYPES && destroyer[t] != NULL)
+    destroyer[t](b);
+  else
+    cr_free(b);
 }

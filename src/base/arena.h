@@ -16,8 +16,8 @@
 
 /* Kinds of blocks; what lies in a block says how it is destroyed. */
 enum cr_type {
-  CR_NONE = 0,                       /* plain memory */
-  CR_HANDLES,                        /* chunk of a process's handle table */
+  CR_NONE = 0, /* plain memory */
+  CR_HANDLES,  /* chunk of a process's handle table */
   CR_MESSAGE,
   CR_LOCK,
   CR_RLOCK,
@@ -28,17 +28,17 @@ enum cr_type {
   CR_QUEUE,
   CR_LIFO_QUEUE,
   CR_PRIORITY_QUEUE,
-  CR_PIPE,                           /* one end */
+  CR_PIPE, /* one end */
   CR_VALUE,
   CR_ARRAY,
-  CR_CELL,                           /* where a child leaves its result */
+  CR_CELL, /* where a child leaves its result */
   CR_TYPES
 };
 
 /* How every block begins. */
 struct cr_block {
-  cr_word type;                      /* enum cr_type */
-  cr_word refs;                      /* handles and messages; under ref lock */
+  cr_word type; /* enum cr_type */
+  cr_word refs; /* handles and messages; under ref lock */
 };
 
 /* Maps the arena and makes this thread its first member; later calls do

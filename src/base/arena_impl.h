@@ -11,7 +11,7 @@
 #include "slot.h"
 
 #define CR_UNIT ((size_t)65536)
-#define CR_LINKED 0xffffffffu        /* owner word: part of a structure */
+#define CR_LINKED 0xffffffffu /* owner word: part of a structure */
 
 /* Page map entry: state 2 bits | class 6 | length in units 24 | owner 32. */
 enum cr_run_state { CR_RUN_NONE, CR_RUN_FREE, CR_RUN_SLAB, CR_RUN_BLOCK };
@@ -19,7 +19,7 @@ enum { CR_CLASSES = 16, CR_TAIL = 63, CR_BINS = 40 };
 
 static inline uint64_t cr_run(unsigned state, unsigned class, uint32_t length,
                               uint32_t owner) {
-  return (uint64_t)state | (uint64_t)class << 2 | (uint64_t)length << 8 |
+  return (uint64_t)state | (uint64_t) class << 2 | (uint64_t)length << 8 |
          (uint64_t)owner << 32;
 }
 static inline unsigned cr_run_state(uint64_t e) {
@@ -40,27 +40,27 @@ static inline uint32_t cr_run_owner(uint64_t e) {
 struct cr_slab {
   uint32_t class, count, size, offset;
   uint32_t free, hint;
-  uint32_t next, prev;               /* partial list, unit + 1 */
+  uint32_t next, prev; /* partial list, unit + 1 */
   cr_word owner[];
 };
 
 struct cr_arena {
   size_t size;
-  uint32_t units, slots;             /* how many fit; r/o */
-  uint32_t limit;                    /* units that may be used; r/o */
+  uint32_t units, slots; /* how many fit; r/o */
+  uint32_t limit;        /* units that may be used; r/o */
   int memfd;
   cr_word unique;
-  cr_word slot_high;                 /* slots ever used */
-  cr_word slot_hint;                 /* none below is free (a hint) */
+  cr_word slot_high; /* slots ever used */
+  cr_word slot_hint; /* none below is free (a hint) */
   /* Under `alloc`; derived from the page map. */
   struct cr_rlock alloc;
-  uint32_t high_unit;                /* first never used unit */
-  uint32_t partial[CR_CLASSES];      /* slabs with room, unit + 1 */
-  uint32_t bin[CR_BINS];             /* free runs by length, unit + 1 */
+  uint32_t high_unit;           /* first never used unit */
+  uint32_t partial[CR_CLASSES]; /* slabs with room, unit + 1 */
+  uint32_t bin[CR_BINS];        /* free runs by length, unit + 1 */
   uint64_t used_units, blocks, free_units;
-  struct cr_rlock ref;               /* handles and reference counts */
+  struct cr_rlock ref; /* handles and reference counts */
   struct cr_log ref_log;
-  struct cr_rlock reap;              /* making and reaping slots */
+  struct cr_rlock reap; /* making and reaping slots */
   struct cr_slot *slot;
   cr_word64 *map;
   uint32_t *bin_next, *bin_prev;

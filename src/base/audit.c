@@ -82,10 +82,12 @@ static void see_ref(struct cr_block *object) {
 static void check_block(void *block, uint32_t owner) {
   if (room == 0) grow();
   struct seen *s = find(block);
-  if (owner != CR_LINKED) fail("in limbo", block, owner, 0);
-  else if (s->block == NULL) fail("leaked", block, 0, 0);
-  else if (s->owned == 0 && atomic_load(&((struct cr_block *)block)->refs) !=
-                                s->refs)
+  if (owner != CR_LINKED)
+    fail("in limbo", block, owner, 0);
+  else if (s->block == NULL)
+    fail("leaked", block, 0, 0);
+  else if (s->owned == 0 &&
+           atomic_load(&((struct cr_block *)block)->refs) != s->refs)
     fail("references (counted, found)", block,
          atomic_load(&((struct cr_block *)block)->refs), s->refs);
 }
@@ -134,7 +136,8 @@ int cr_arena_audit(void) {
   errors = 0;
   for (uint32_t i = 0; i < cr_slot_high(); i++) {
     struct cr_slot *s = cr_slot_at(i);
-    if (atomic_load(&s->state) != CR_SLOT_FREE) cr_handles_visit(s, &visit);
+    if (atomic_load(&s->state) != CR_SLOT_FREE)
+      cr_handles_visit(s, &visit);
     else if (atomic_load(&s->handles) != NULL)
       fail("free slot has handles", NULL, i, 0);
   }

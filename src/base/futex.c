@@ -72,8 +72,8 @@ static int wait_words(const struct cr_wait *waits, int n, cr_word *alarm,
   struct waitv v[CR_WAIT_MAX + 1];
   int k = 0;
   for (int i = 0; i < n; i++)
-    v[k++] = (struct waitv){waits[i].value, (uintptr_t)waits[i].word, WAITV_32,
-                            0};
+    v[k++] =
+        (struct waitv){waits[i].value, (uintptr_t)waits[i].word, WAITV_32, 0};
   if (alarm != NULL)
     v[k++] = (struct waitv){rang, (uintptr_t)alarm, WAITV_32, 0};
   if (k > 0 && atomic_load_explicit(&have_waitv, memory_order_relaxed)) {

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef _Atomic(uint32_t) cr_word;   /* a futex word, or half of a pair */
+typedef _Atomic(uint32_t) cr_word; /* a futex word, or half of a pair */
 typedef _Atomic(uint64_t) cr_word64;
 
 /* A word and the value with which it is worth sleeping. */
@@ -39,8 +39,8 @@ extern _Thread_local bool cr_patient;
 /* This thread's alarm: cr_sleep also ends when the word changes. NULL: none. */
 extern _Thread_local cr_word *cr_alarm;
 
-enum { CR_WAIT_MAX = 126 };          /* words that one sleep can watch */
-#define CR_FOREVER INT64_MAX         /* deadline: none */
+enum { CR_WAIT_MAX = 126 };  /* words that one sleep can watch */
+#define CR_FOREVER INT64_MAX /* deadline: none */
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 int64_t cr_now(void);

@@ -17,14 +17,14 @@ enum { ENTRIES = 60, MAX_CHUNKS = 1 << 16 };
 struct cr_handles {
   struct cr_block head;
   struct cr_handles *_Atomic next;
-  uint32_t number;                   /* handle = number * ENTRIES + entry */
+  uint32_t number; /* handle = number * ENTRIES + entry */
   uint32_t unused;
   struct cr_block *_Atomic entry[ENTRIES];
 };
 
 static struct cr_handles *chunks[MAX_CHUNKS]; /* under ref lock */
 static uint32_t chunk_count;
-static uint32_t first_free;          /* no free handle below (a hint) */
+static uint32_t first_free; /* no free handle below (a hint) */
 
 void cr_ref_lock(void) {
   if (cr_rlock_take(&cr_arena->ref) == EOWNERDEAD)
@@ -185,7 +185,7 @@ int cr_ref_to_handle(struct cr_block **place, uint32_t *handle) {
 }
 
 void cr_ref_drop(struct cr_block **place) {
-  drop((struct cr_block *_Atomic *)place);
+  drop((struct cr_block * _Atomic *)place);
 }
 
 /* ---- fork ---- */

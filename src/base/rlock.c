@@ -20,8 +20,8 @@
 #endif
 
 enum {
-  STARVING = 2000000,                /* ns asleep after which others stay off */
-  POLITE_MAX = 4,                    /* times one stays off, 1 ms each */
+  STARVING = 2000000, /* ns asleep after which others stay off */
+  POLITE_MAX = 4,     /* times one stays off, 1 ms each */
   POLITE_TIME = 1000000
 };
 
@@ -132,7 +132,7 @@ static void starve_end(struct cr_slot *s, struct cr_rlock *l) {
 struct attempt {
   struct cr_rlock *lock;
   int64_t deadline, since;
-  uint32_t slept;                    /* CR_WAITERS once we have slept */
+  uint32_t slept; /* CR_WAITERS once we have slept */
   int polite;
   bool internal;
   struct cr_spin spin;
@@ -166,8 +166,10 @@ static int lock_sleep(struct cr_slot *s, struct attempt *a, uint32_t v) {
   }
   atomic_store(&s->wants, l);
   int64_t now = cr_now();
-  if (a->since == 0) a->since = now;
-  else if (now - a->since > STARVING) swap(&l->starve, 0, s->index + 1);
+  if (a->since == 0)
+    a->since = now;
+  else if (now - a->since > STARVING)
+    swap(&l->starve, 0, s->index + 1);
   struct cr_wait w = {&l->word, v};
   bool untimed = a->deadline == CR_FOREVER;
   if (untimed) atomic_fetch_add(&s->wait_number, 1);
@@ -193,8 +195,10 @@ static __attribute__((noinline)) int acquire_slow(struct cr_slot *s,
     }
   }
   starve_end(s, l);
-  if (err == 0 || err == EOWNERDEAD) own(s, l);
-  else set_pending(s, NULL);
+  if (err == 0 || err == EOWNERDEAD)
+    own(s, l);
+  else
+    set_pending(s, NULL);
   return err;
 }
 
@@ -262,6 +266,8 @@ struct cr_slot *cr_rlock_holder(struct cr_rlock *l) {
   return thread_id(s) == (v & CR_TID) && !cr_slot_dead(s) ? s : NULL;
 }
 
+enum { LOG_32 = 1, LOG_PUBLISHES = 2 }; /* in an entry's address */
+
 void cr_log_add(struct cr_log *log, void *address, uint64_t value) {
   uint32_t i = log->filled++;
   log->entry[i].address = (uintptr_t)address;
@@ -270,18 +276,34 @@ void cr_log_add(struct cr_log *log, void *address, uint64_t value) {
 
 void cr_log_add32(struct cr_log *log, void *address, uint32_t value) {
   uint32_t i = log->filled++;
-  log->entry[i].address = (uintptr_t)address | 1;
+  log->entry[i].address = (uintptr_t)address | LOG_32;
+  log->entry[i].value = value;
+}
+
+void cr_log_publish(struct cr_log *log, void *address, uint64_t value) {
+  uint32_t i = log->filled++;
+  log->entry[i].address = (uintptr_t)address | LOG_PUBLISHES;
   log->entry[i].value = value;
 }
 
 static void log_apply(struct cr_log *log, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) {
-    uintptr_t a = log->entry[i].address;
+    uintptr_t a = log->entry[i].address & ~(uintptr_t)(LOG_32 | LOG_PUBLISHES);
     uint64_t v = log->entry[i].value;
-    if (a & 1) atomic_store((cr_word *)(a & ~(uintptr_t)1), (uint32_t)v);
-    else atomic_store_explicit((cr_word64 *)a, v, memory_order_release);
+    if (log->entry[i].address & LOG_32)
+      atomic_store((cr_word *)a, (uint32_t)v);
+    else
+      atomic_store_explicit((cr_word64 *)a, v, memory_order_release);
   }
   cr_step();
+}
+
+/* Was it applied up to its last entry, on which others may have acted? */
+static bool log_published(const struct cr_log *log, uint32_t n) {
+  uintptr_t a = log->entry[n - 1].address;
+  return (a & LOG_PUBLISHES) &&
+         atomic_load((cr_word64 *)(a & ~(uintptr_t)LOG_PUBLISHES)) ==
+             log->entry[n - 1].value;
 }
 
 void cr_log_commit(struct cr_log *log) {
@@ -290,7 +312,7 @@ void cr_log_commit(struct cr_log *log) {
   atomic_store_explicit(&log->n, n, memory_order_release);
   cr_step();
   log_apply(log, n);
-  atomic_store(&log->n, 0);          /* seq_cst: cr_wake_end looks after it */
+  atomic_store(&log->n, 0); /* seq_cst: cr_wake_end looks after it */
   cr_step();
   log->filled = 0;
 }
@@ -310,7 +332,7 @@ void cr_log_commit_as(struct cr_log *log, struct cr_rlock *l, cr_word *wake) {
 void cr_log_replay(struct cr_log *log) {
   uint32_t n = atomic_load(&log->n);
   if (n != 0) {
-    log_apply(log, n);
+    if (!log_published(log, n)) log_apply(log, n);
     atomic_store(&log->n, 0);
   }
   cr_step();
@@ -321,11 +343,18 @@ void cr_wake_begin(cr_word *wake) {
   set_pending(cr_self, (struct cr_rnode *)((char *)wake - CR_FUTEX_OFFSET));
 }
 
+/* A crowd stays marked until all of it is woken: when the waker dies before,
+** the kernel wakes one, who sees the mark and passes the wake-up on. */
 void cr_wake_end(cr_word *wake) {
-  if (atomic_load(wake) != 0) {
-    uint32_t v = atomic_exchange(wake, 0);
-    cr_step();
-    if (v != 0) cr_wake(wake, v & CR_CROWD ? INT_MAX : 1);
+  uint32_t v = atomic_load(wake);
+  while (v != 0 && !atomic_compare_exchange_weak(wake, &v, v & CR_CROWD))
+    ;
+  cr_step();
+  if (v & CR_CROWD) {
+    cr_wake(wake, INT_MAX);
+    swap(wake, CR_CROWD, 0);
+  } else if (v != 0) {
+    cr_wake(wake, 1);
   }
   set_pending(cr_self, NULL);
 }
@@ -338,9 +367,8 @@ void cr_log_recover(struct cr_log *log, cr_word *wake) {
   if (wake != NULL) cr_wake_begin(wake);
   cr_log_replay(log);
   if (wake == NULL) return;
-  atomic_store(wake, 0);
-  cr_wake(wake, INT_MAX);
-  set_pending(cr_self, NULL);
+  atomic_fetch_or(wake, CR_CROWD);
+  cr_wake_end(wake);
 }
 
 uint32_t cr_wake_want(cr_word *wake, bool crowd) {
@@ -349,8 +377,7 @@ uint32_t cr_wake_want(cr_word *wake, bool crowd) {
 }
 
 void cr_wake_pass(cr_word *wake) {
-  if (atomic_load(wake) & CR_CROWD) {
-    atomic_store(wake, 0);
-    cr_wake(wake, INT_MAX);
-  }
+  if (!(atomic_load(wake) & CR_CROWD)) return;
+  cr_wake_begin(wake);
+  cr_wake_end(wake);
 }

@@ -23,19 +23,19 @@ struct cr_slot;
 #define CR_TID 0x3fffffffu
 
 struct cr_rnode {
-  struct cr_rnode *next, *prev;      /* holder's robust list */
+  struct cr_rnode *next, *prev; /* holder's robust list */
 };
 
 /* All-zero memory is a free lock. */
 struct cr_rlock {
   struct cr_rnode node;
   cr_word word;
-  cr_word owner;                     /* slot index of the last holder */
-  cr_word starve;                    /* slot index + 1 that barging makes wait */
+  cr_word owner;  /* slot index of the last holder */
+  cr_word starve; /* slot index + 1 that barging makes wait */
   uint32_t unused;
 };
 
-enum { CR_FUTEX_OFFSET = 16 };       /* from a node to its word */
+enum { CR_FUTEX_OFFSET = 16 }; /* from a node to its word */
 
 /* A redo log: filled, committed by the store of its length, applied, emptied.
 ** Replaying it is idempotent. It belongs to one lock. */
@@ -44,7 +44,7 @@ struct cr_log {
   cr_word n;
   uint32_t filled;
   struct {
-    uint64_t address;                /* bit 0 set: a 32-bit store */
+    uint64_t address; /* bit 0: a 32-bit store; 1: publishes */
     uint64_t value;
   } entry[CR_LOG_MAX];
 };
@@ -65,6 +65,11 @@ struct cr_slot *cr_rlock_holder(struct cr_rlock *l);
 
 void cr_log_add(struct cr_log *log, void *address, uint64_t value);
 void cr_log_add32(struct cr_log *log, void *address, uint32_t value);
+/* The last entry, when others may act on its effect without the log's lock: a
+** log that got as far as that is not replayed, since what it did before may
+** have been changed by them. It must change the word, to a value that it does
+** not have again soon. */
+void cr_log_publish(struct cr_log *log, void *address, uint64_t value);
 /* Commits and applies. */
 void cr_log_commit(struct cr_log *log);
 /* The same for the log of lock l, naming both in the slot so that a reaper can

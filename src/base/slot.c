@@ -12,7 +12,7 @@
 #include "arena_impl.h"
 #include "handle.h"
 
-enum { GRACE = 2000000000 };         /* ns for an embryo whose parent is gone */
+enum { GRACE = 2000000000 }; /* ns for an embryo whose parent is gone */
 
 _Thread_local struct cr_slot *cr_self;
 _Thread_local struct cr_birth cr_birth;
@@ -104,7 +104,7 @@ int cr_slot_enter(struct cr_slot *s, uint32_t incarnation) {
 /* ---- making ---- */
 
 static void reap_lock(void) {
-  cr_rlock_take(&cr_arena->reap);    /* reaping starts over: no log to replay */
+  cr_rlock_take(&cr_arena->reap); /* reaping starts over: no log to replay */
 }
 
 static void reap_unlock(void) {
@@ -148,8 +148,7 @@ static void conceive(struct cr_slot *s, uint32_t parent) {
 static struct cr_slot *slot_try(void) {
   reap_lock();
   struct cr_slot *s = find_free();
-  if (s != NULL)
-    conceive(s, atomic_load(&cr_self->life.incarnation));
+  if (s != NULL) conceive(s, atomic_load(&cr_self->life.incarnation));
   reap_unlock();
   return s;
 }
@@ -331,7 +330,7 @@ static bool reap_if_dead(struct cr_slot *s) {
 int cr_reap_all(void) {
   int n = 0;
   reap_lock();
-  cr_ref_lock();                     /* finishes what a dead one began there */
+  cr_ref_lock(); /* finishes what a dead one began there */
   cr_ref_unlock();
   /* Leaders last: they wait for the other threads of their process. */
   for (uint32_t i = cr_slot_high(); i-- > 0;)
@@ -353,5 +352,5 @@ void cr_reap(struct cr_slot *s, uint32_t incarnation) {
     waits = !reap_slot(s);
   }
   reap_unlock();
-  if (waits) cr_reap_all();          /* its other threads are dead as well */
+  if (waits) cr_reap_all(); /* its other threads are dead as well */
 }

@@ -13,7 +13,7 @@
 
 #include "arena.h"
 
-enum { CR_NAME_MAX = 48 };           /* bytes of a name, with its final 0 */
+enum { CR_NAME_MAX = 48 }; /* bytes of a name, with its final 0 */
 
 enum cr_slot_state { CR_SLOT_FREE, CR_SLOT_EMBRYO, CR_SLOT_LIVE };
 
@@ -23,7 +23,7 @@ struct cr_life {
   struct cr_rnode node;
   union {
     struct {
-      cr_word word;                  /* thread id, CR_DIED after death */
+      cr_word word; /* thread id, CR_DIED after death */
       cr_word incarnation;
     };
     cr_word64 both;
@@ -31,18 +31,18 @@ struct cr_life {
 };
 
 struct cr_slot {
-  _Alignas(64) struct {              /* the kernel's struct robust_list_head */
+  _Alignas(64) struct { /* the kernel's struct robust_list_head */
     struct cr_rnode *next;
     long offset;
     struct cr_rnode *pending;
   } robust;
-  void *old_robust;                  /* glibc's head, put back at a thread's end */
+  void *old_robust; /* glibc's head, put back at a thread's end */
   struct cr_life life;
-  cr_word state;                     /* enum cr_slot_state */
-  cr_word alarm;                     /* rings to end this thread's sleep */
-  uint32_t index;                    /* own number; r/o */
-  uint32_t parent;                   /* incarnation of the creator; r/o */
-  uint32_t leader;                   /* slot index of its process's leader */
+  cr_word state;   /* enum cr_slot_state */
+  cr_word alarm;   /* rings to end this thread's sleep */
+  uint32_t index;  /* own number; r/o */
+  uint32_t parent; /* incarnation of the creator; r/o */
+  uint32_t leader; /* slot index of its process's leader */
   uint32_t leader_incarnation;
   cr_word64 pid;                     /* incarnation << 32 | pid */
   uint32_t limbo;                    /* blocks held (a hint: 0 is certain) */
@@ -54,11 +54,11 @@ struct cr_slot {
   cr_word *log_wake;
   /* The lock that the thread sleeps for. */
   struct cr_rlock *_Atomic wants;
-  cr_word wait_number;               /* odd while in an untimed wait */
+  cr_word wait_number; /* odd while in an untimed wait */
   /* Condition and barrier waiters are found by looking at all slots. */
-  cr_word64 waits_in;                /* address of the condition or barrier */
+  cr_word64 waits_in; /* address of the condition or barrier */
   uint64_t ticket;
-  cr_word note;                      /* CR_WAITERS waiting, CR_NOTED notified */
+  cr_word note; /* CR_WAITERS waiting, CR_NOTED notified */
   uint32_t unused;
   /* Leader only: the process. Under ref lock. */
   struct cr_handles *_Atomic handles;
@@ -110,11 +110,12 @@ int cr_reap_all(void);
 /* Handles: a process's holds on objects. An index is valid in this process and
 ** in children forked while it was held (they have holds of their own).
 ** Return 0 or ENOMEM. */
-int cr_handle_new(struct cr_block *object, uint32_t *handle);  /* from limbo */
-int cr_handle_add(struct cr_block *object, uint32_t *handle);  /* one more */
+int cr_handle_new(struct cr_block *object, uint32_t *handle); /* from limbo */
+int cr_handle_add(struct cr_block *object, uint32_t *handle); /* one more */
 void cr_handle_drop(uint32_t handle);
 /* Adds a reference that a message in limbo keeps (`place`: where in it). */
-void cr_ref_add(struct cr_block **place, cr_word *count, struct cr_block *object);
+void cr_ref_add(struct cr_block **place, cr_word *count,
+                struct cr_block *object);
 /* Makes the first reference to an object in limbo; `place` is in a block in
 ** limbo. */
 void cr_ref_first(struct cr_block **place, struct cr_block *object);

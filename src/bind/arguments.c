@@ -31,8 +31,8 @@ static _Noreturn void object_expected(lua_State *L, int arg, const char *name) {
       ar.name != NULL && strcmp(ar.namewhat, "method") != 0 &&
       has_method(L, name, ar.name))
     snprintf(text, sizeof text,
-             "%s expected, got %s; call it with a colon, as in q:%s(...)",
-             name, got, ar.name);
+             "%s expected, got %s; call it with a colon, as in q:%s(...)", name,
+             got, ar.name);
   else
     snprintf(text, sizeof text, "%s expected, got %s", name, got);
   luaL_argerror(L, arg, text);
@@ -64,7 +64,8 @@ int64_t cr_check_deadline(lua_State *L, int arg) {
                   lua_pushfstring(L, "timeout must be a number, got %s",
                                   luaL_typename(L, arg)));
   double seconds = lua_tonumber(L, arg);
-  if (isnan(seconds)) luaL_argerror(L, arg, "timeout must be a number, got NaN");
+  if (isnan(seconds))
+    luaL_argerror(L, arg, "timeout must be a number, got NaN");
   return seconds > 0 ? cr_deadline(seconds) : 0;
 }
 
@@ -90,10 +91,10 @@ void cr_check_fields(lua_State *L, int arg, const char *const *known) {
     bool string = lua_type(L, -2) == LUA_TSTRING;
     if (string && is_known(lua_tostring(L, -2), known)) continue;
     const char *key = luaL_tolstring(L, -2, NULL);
-    luaL_argerror(L, arg,
-                  lua_pushfstring(L, string ? "unknown field '%s'"
-                                            : "unknown field [%s]",
-                                  key));
+    luaL_argerror(
+        L, arg,
+        lua_pushfstring(L, string ? "unknown field '%s'" : "unknown field [%s]",
+                        key));
   }
 }
 

@@ -11,7 +11,7 @@
 
 #include "marshal.h"
 
-static const char actions;           /* registry: userdata -> its action */
+static const char actions; /* registry: userdata -> its action */
 
 static struct cr_barrier *check_barrier(lua_State *L) {
   return (struct cr_barrier *)cr_object_check(L, 1, "Barrier");
@@ -48,7 +48,7 @@ static struct cr_barrier *new_barrier(lua_State *L, uint32_t parties,
   if (!action) return cr_barrier_new(parties, false, timeout, NULL);
   int err = cr_encode(L, 2, 1, true, &p);
   if (err == EINVAL) {
-    lua_pop(L, 1);                   /* it cannot travel: forked ones only */
+    lua_pop(L, 1); /* it cannot travel: forked ones only */
     return cr_barrier_new(parties, true, timeout, NULL);
   }
   if (err != 0) return NULL;
@@ -56,8 +56,7 @@ static struct cr_barrier *new_barrier(lua_State *L, uint32_t parties,
     cr_packet_free(&p);
     return NULL;
   }
-  struct cr_barrier *b =
-      cr_barrier_new(parties, true, timeout, &p.block->head);
+  struct cr_barrier *b = cr_barrier_new(parties, true, timeout, &p.block->head);
   cr_handle_drop(handle);
   return b;
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,10 +58,18 @@ static void install(void) {
 
 /* ---- the family ---- */
 
-bool cr_family_adopt(struct cr_family *f) {
-  if (f->owner == cr_self->leader_incarnation) return false;
+bool cr_family_foreign(const struct cr_family *f) {
+  return f->owner != cr_self->leader_incarnation;
+}
+
+struct cr_child *cr_family_adopt(struct cr_family *f) {
+  struct cr_child *me = f->born;
   *f = (struct cr_family){.owner = cr_self->leader_incarnation};
-  return true;
+  if (me == NULL) return NULL;
+  me->pid = getpid();
+  me->slot = cr_slot_at(cr_self->leader);
+  me->incarnation = f->owner;
+  return me;
 }
 
 static void link_child(struct cr_family *f, struct cr_child *c) {
@@ -77,10 +86,18 @@ static void unlink_child(struct cr_family *f, struct cr_child *c) {
 
 /* ---- fork ---- */
 
+void cr_child_name(struct cr_slot *s, const char *name) {
+  size_t n = strlen(name);
+  if (n >= CR_NAME_MAX) n = CR_NAME_MAX - 1;
+  memcpy(s->process_name, name, n);
+  s->process_name[n] = 0;
+}
+
 static int fork_child(struct cr_child *c, pid_t *pid) {
   int err = cr_before_fork();
   if (err != 0) return err;
   struct cr_birth birth = cr_birth;
+  if (c->name != NULL) cr_child_name(birth.slot, c->name);
   *pid = fork();
   if (*pid < 0) {
     err = errno;
@@ -101,9 +118,15 @@ int cr_child_fork(struct cr_family *f, struct cr_child *c, pid_t *pid) {
   cr_output_shared();
   fflush(NULL);
   int err = cr_lifeline_prepare(c->daemon);
-  if (err == 0) err = fork_child(c, pid);
-  if (err == 0 && *pid > 0) link_child(f, c);
-  if (err == 0 && *pid == 0 && c->daemon) cr_lifeline_hold();
+  if (err != 0) return err;
+  f->born = c;
+  err = fork_child(c, pid);
+  if (err == 0 && *pid == 0) {
+    if (c->daemon) cr_lifeline_hold();
+    return 0;
+  }
+  f->born = NULL;
+  if (err == 0) link_child(f, c);
   return err;
 }
 

@@ -14,8 +14,9 @@ struct cr_child {
   struct cr_child *next, *previous; /* in its family, until it is reaped */
   struct cr_slot *slot;
   uint32_t incarnation;
-  pid_t pid;  /* 0: not forked yet */
-  int status; /* as waitpid gave it, once reaped */
+  pid_t pid;        /* 0: not forked yet */
+  const char *name; /* for reports; NULL: its parent\'s */
+  int status;       /* as waitpid gave it, once reaped */
   bool reaped;
   bool raw; /* made by fork(), not a Process */
   bool daemon;
@@ -24,16 +25,21 @@ struct cr_child {
 /* The live and unreaped children, in the order of their birth. */
 struct cr_family {
   struct cr_child *first, *last;
-  uint32_t owner; /* incarnation of the process it is of */
-  uint32_t seen;  /* rings seen when it was last looked at */
-  uint32_t made;  /* Processes made here, for their names */
+  uint32_t owner;        /* incarnation of the process it is of */
+  uint32_t seen;         /* rings seen when it was last looked at */
+  uint32_t made;         /* Processes made here, for their names */
+  struct cr_child *born; /* set around a fork: the child that is being made */
 };
 
-/* Forgets the children of a parent, after a fork. Returns whether it did. */
-bool cr_family_adopt(struct cr_family *f);
+/* Is it that of the parent still, whose children are not ours? */
+bool cr_family_foreign(const struct cr_family *f);
+/* Makes it the family of this process, without children. Returns the record of
+** the fork that made this process, or NULL. */
+struct cr_child *cr_family_adopt(struct cr_family *f);
 
 /* Flushes the C streams and forks. In the parent the child is added to the
-** family. Returns 0 and sets *pid as fork() does, or an errno value. */
+** family; in the child c is its own record. Returns 0 and sets *pid as fork()
+** does, or an errno value. */
 int cr_child_fork(struct cr_family *f, struct cr_child *c, pid_t *pid);
 
 /* Has it ended? Then it is reaped and leaves the family. */
@@ -50,6 +56,8 @@ int cr_child_wait_any(struct cr_family *f, int64_t deadline,
 ** Returns how many. */
 int cr_family_reap(struct cr_family *f);
 
+/* Names the process whose leader has the slot. */
+void cr_child_name(struct cr_slot *leader, const char *name);
 /* n of exit(n), or -s when signal s killed it. */
 int cr_child_exitcode(const struct cr_child *c);
 

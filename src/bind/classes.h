@@ -15,8 +15,9 @@
 
 struct cr_class {
   uint64_t address;
-  uint32_t epoch;                    /* 0: unknown */
-  uint32_t number;
+  uint64_t number; /* never 0 */
+  uint32_t epoch;  /* 0: unknown */
+  uint32_t unused;
 };
 
 /* The identity of the table at stack index i; env as in names.h. Returns false

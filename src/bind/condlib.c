@@ -38,8 +38,10 @@ static int condition_guard(lua_State *L) {
 }
 
 static int not_held(lua_State *L, const char *what) {
-  return luaL_error(L, "cannot %s a Condition whose lock is not held by the "
-                       "caller", what);
+  return luaL_error(L,
+                    "cannot %s a Condition whose lock is not held by the "
+                    "caller",
+                    what);
 }
 
 static int condition_wait(lua_State *L) {

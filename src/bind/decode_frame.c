@@ -163,9 +163,7 @@ static bool deliver_referred(struct cr_decoder *d, struct cr_dframe *f) {
 bool cr_decode_deliver(struct cr_decoder *d) {
   struct cr_dframe *f = &d->frame[d->depth - 1];
   switch (f->awaits) {
-    case CR_AWAITS_ELEMENT:
-      lua_rawseti(d->L, f->base, ++f->got);
-      break;
+    case CR_AWAITS_ELEMENT: lua_rawseti(d->L, f->base, ++f->got); break;
     case CR_AWAITS_KEY:
       check_key(d);
       f->awaits = CR_AWAITS_VALUE;
@@ -175,9 +173,7 @@ bool cr_decode_deliver(struct cr_decoder *d) {
       f->awaits = CR_AWAITS_KEY;
       f->pairs--;
       break;
-    case CR_AWAITS_OWNER:
-      set_owner(d, f);
-      return close_frame(d);
+    case CR_AWAITS_OWNER: set_owner(d, f); return close_frame(d);
     case CR_AWAITS_UPVALUE: deliver_upvalue(d, f); break;
     default: return deliver_referred(d, f);
   }

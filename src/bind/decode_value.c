@@ -235,7 +235,7 @@ bool cr_decode_value(struct cr_decoder *d) {
     case CR_TAG_CLASS: return read_class(d, place, shared);
     case CR_TAG_FUNCTION: return read_function(d, place, shared);
     case CR_TAG_REFER:
-      if (shared) cr_damaged(d);     /* else it could refer to itself */
+      if (shared) cr_damaged(d); /* else it could refer to itself */
       return cr_decode_refer(d, cr_take_number(d, 8), 0);
     default: push_simple(d, tag); break;
   }

@@ -25,24 +25,24 @@ enum cr_awaits {
   CR_AWAITS_VALUE,
   CR_AWAITS_OWNER,
   CR_AWAITS_UPVALUE,
-  CR_AWAITS_REFERRED                 /* the value at another place */
+  CR_AWAITS_REFERRED /* the value at another place */
 };
 
 struct cr_dframe {
   uint64_t place;
-  uint64_t back;                     /* REFERRED: where to go on */
-  uint64_t end;                      /* class: where its contents end */
-  uint32_t list, pairs;              /* how many there are; upvalues: list */
-  uint32_t got;                      /* of the elements or upvalues */
-  uint32_t outer;                    /* class: the class frame around, + 1 */
+  uint64_t back;        /* REFERRED: where to go on */
+  uint64_t end;         /* class: where its contents end */
+  uint32_t list, pairs; /* how many there are; upvalues: list */
+  uint32_t got;         /* of the elements or upvalues */
+  uint32_t outer;       /* class: the class frame around, + 1 */
   struct cr_class identity;
   int base;
-  uint8_t awaits, upvalue;           /* REFERRED: to be joined with it, or 0 */
+  uint8_t awaits, upvalue; /* REFERRED: to be joined with it, or 0 */
   bool owned, is_class;
-  bool known;                        /* was read before, by a reference */
+  bool known; /* was read before, by a reference */
 };
 
-enum { CR_FRAMES = 8 };              /* without a block of their own */
+enum { CR_FRAMES = 8 }; /* without a block of their own */
 
 struct cr_decoder {
   lua_State *L;
@@ -50,10 +50,10 @@ struct cr_decoder {
   struct cr_message *block;
   struct cr_dframe *frame;
   uint32_t depth, room;
-  uint32_t in_class;                 /* innermost class frame, + 1 */
-  uint32_t later;                    /* metatables to be set at the end */
-  uint64_t budget;                   /* table entries yet to be preallocated */
-  int seen;                          /* stack index, 0: none yet: a table,
+  uint32_t in_class; /* innermost class frame, + 1 */
+  uint32_t later;    /* metatables to be set at the end */
+  uint64_t budget;   /* table entries yet to be preallocated */
+  int seen;          /* stack index, 0: none yet: a table,
                                         place -> value; below 0: see later */
   struct cr_dframe few[CR_FRAMES];
 };

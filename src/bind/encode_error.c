@@ -13,8 +13,7 @@ struct text {
 };
 
 __attribute__((format(printf, 2, 3))) static void add(struct text *t,
-                                                      const char *format,
-                                                      ...) {
+                                                      const char *format, ...) {
   va_list args;
   va_start(args, format);
   int n = vsnprintf(t->p, (size_t)(t->end - t->p), format, args);
@@ -88,7 +87,7 @@ static void add_step(struct cr_encoder *e, struct text *t, uint32_t i,
   }
 }
 
-enum { SHOWN = 12 };                 /* steps at either end of a long path */
+enum { SHOWN = 12 }; /* steps at either end of a long path */
 
 static void add_path(struct cr_encoder *e, struct text *t) {
   char *start = t->p;

@@ -6,10 +6,10 @@
 #include "encoder.h"
 #include "sendenv.h"
 
-enum { KEPT = 1 << 15 };             /* larger dumps are not kept */
+enum { KEPT = 1 << 15 }; /* larger dumps are not kept */
 
 struct dump {
-  uint64_t sum;
+  uint64_t sum, times;               /* how often it was sent since */
   unsigned char bytes[];
 };
 
@@ -26,6 +26,7 @@ static int note_dump(lua_State *L) {
   lua_pushvalue(L, 2);
   struct dump *d = lua_newuserdatauv(L, sizeof *d + p->length, 0);
   d->sum = p->sum;
+  d->times = 0;
   memcpy(d->bytes, p->bytes, p->length);
   lua_rawset(L, -3);
   return 0;
@@ -81,13 +82,26 @@ static bool add_kept_dump(struct cr_encoder *e, const struct dump *d,
   return true;
 }
 
-static bool add_dump(struct cr_encoder *e) {
+/* The dump kept for the function on top, and its length; NULL: none. */
+static struct dump *kept_dump(struct cr_encoder *e, size_t *n) {
   lua_rawgeti(e->L, e->env, CR_ENV_DUMPS);
   lua_pushvalue(e->L, -2);
   lua_rawget(e->L, -2);
-  const struct dump *d = lua_touserdata(e->L, -1);
-  size_t n = d == NULL ? 0 : (size_t)lua_rawlen(e->L, -1) - sizeof *d;
+  struct dump *d = lua_touserdata(e->L, -1);
+  if (d != NULL) *n = (size_t)lua_rawlen(e->L, -1) - sizeof *d;
   lua_pop(e->L, 2);
+  return d;
+}
+
+bool cr_encode_is_usual(struct cr_encoder *e) {
+  size_t n;
+  struct dump *d = kept_dump(e, &n);
+  return d != NULL && ++d->times > 16 && d->times % 16 != 0;
+}
+
+static bool add_dump(struct cr_encoder *e) {
+  size_t n = 0;
+  const struct dump *d = kept_dump(e, &n);
   return d == NULL ? add_new_dump(e) : add_kept_dump(e, d, n);
 }
 

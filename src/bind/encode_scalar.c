@@ -2,28 +2,38 @@
 #include <lua.h>
 
 #include "encoder.h"
+#include "marshal.h"
 
-enum { LONG_STRING = 256 };          /* worth noticing that it comes twice */
+enum { LONG_STRING = 256 }; /* worth noticing that it comes twice */
 
-static bool add_integer(struct cr_encoder *e, lua_Integer n) {
-  if (!cr_reserve(e, 9)) return false;
-  if (n == (int8_t)n) {
-    cr_add_tag(e, CR_TAG_INT1);
-    cr_add(e, &(int8_t){(int8_t)n}, 1);
-  } else if (n == (int32_t)n) {
-    cr_add_tag(e, CR_TAG_INT4);
-    cr_add(e, &(int32_t){(int32_t)n}, 4);
-  } else {
-    cr_add_tag(e, CR_TAG_INT8);
-    cr_add(e, &(int64_t){n}, 8);
+static size_t write_number(lua_State *L, int i, unsigned char *p) {
+  if (!lua_isinteger(L, i)) {
+    lua_Number f = lua_tonumberx(L, i, NULL);
+    p[0] = CR_TAG_FLOAT;
+    memcpy(p + 1, &f, 8);
+    return 9;
   }
-  return true;
+  lua_Integer n = lua_tointegerx(L, i, NULL);
+  size_t size = n == (int8_t)n ? 1 : n == (int32_t)n ? 4 : 8;
+  p[0] = size == 1 ? CR_TAG_INT1 : size == 4 ? CR_TAG_INT4 : CR_TAG_INT8;
+  memcpy(p + 1, &n, 8); /* little endian; the rest is not sent */
+  return 1 + size;
 }
 
-static bool add_float(struct cr_encoder *e, lua_Number n) {
-  if (!cr_reserve(e, 9)) return false;
-  cr_add_tag(e, CR_TAG_FLOAT);
-  cr_add(e, &n, 8);
+size_t cr_encode_simple(lua_State *L, int i, unsigned char to[CR_SIMPLE_MAX]) {
+  switch (lua_type(L, i)) {
+    case LUA_TNUMBER: return write_number(L, i, to);
+    case LUA_TNIL: to[0] = CR_TAG_NIL; return 1;
+    case LUA_TBOOLEAN:
+      to[0] = lua_toboolean(L, i) ? CR_TAG_TRUE : CR_TAG_FALSE;
+      return 1;
+    default: return 0;
+  }
+}
+
+static bool add_simple(struct cr_encoder *e, int i) {
+  if (!cr_reserve(e, CR_SIMPLE_MAX)) return false;
+  e->w.p += cr_encode_simple(e->L, i, e->w.p);
   return true;
 }
 
@@ -58,24 +68,13 @@ static bool encode_string(struct cr_encoder *e, int i) {
   return add_string(e, s, n);
 }
 
-static bool add_constant(struct cr_encoder *e, enum cr_tag tag) {
-  if (!cr_reserve(e, 1)) return false;
-  cr_add_tag(e, tag);
-  return true;
-}
-
 bool cr_encode_scalar(struct cr_encoder *e, int i, bool *done) {
-  lua_State *L = e->L;
   *done = true;
-  switch (lua_type(L, i)) {
+  switch (lua_type(e->L, i)) {
     case LUA_TNUMBER:
-      return lua_isinteger(L, i) ? add_integer(e, lua_tointegerx(L, i, NULL))
-                                 : add_float(e, lua_tonumberx(L, i, NULL));
+    case LUA_TNIL:
+    case LUA_TBOOLEAN: return add_simple(e, i);
     case LUA_TSTRING: return encode_string(e, i);
-    case LUA_TNIL: return add_constant(e, CR_TAG_NIL);
-    case LUA_TBOOLEAN:
-      return add_constant(e,
-                          lua_toboolean(L, i) ? CR_TAG_TRUE : CR_TAG_FALSE);
     default: *done = false; return true;
   }
 }

@@ -7,7 +7,7 @@
 #include "object.h"
 #include "sendenv.h"
 
-enum { SLOTS = 24 };                 /* of the Lua stack for one frame */
+enum { SLOTS = 24 }; /* of the Lua stack for one frame */
 
 struct cr_seen_entry *cr_encode_seen(struct cr_encoder *e, const void *p) {
   struct cr_seen_entry *s = cr_seen_at(&e->seen, p);
@@ -216,7 +216,9 @@ static bool encode_function(struct cr_encoder *e) {
   struct cr_seen_entry *s = cr_encode_seen(e, lua_topointer(e->L, -1));
   if (s == NULL) return false;
   if (s->kind != 0) return refer(e, s);
+  e->names.trusted = cr_encode_is_usual(e);
   int named = name_of(e, CR_NAME_FUNCTION);
+  e->names.trusted = false;
   if (named != 0) return named > 0 && add_name(e, s);
   if (lua_iscfunction(e->L, -1))
     return cr_encode_refuse(e, "a C function without a name");

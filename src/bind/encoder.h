@@ -20,27 +20,27 @@
 /* Kinds of entries in `seen`. */
 enum cr_seen_kind {
   CR_SEEN_PLAIN = 1,
-  CR_SEEN_CLASS,                     /* a class, or something with a name */
+  CR_SEEN_CLASS, /* a class, or something with a name */
   CR_SEEN_UPVALUE
 };
 
 /* What a frame does next. */
 enum cr_doing {
-  CR_DOING_LIST,                     /* elements 1, 2 ...; key on the stack */
-  CR_DOING_NEXT,                     /* next pair; key on the stack */
-  CR_DOING_KEY,                      /* the pair on the stack: its key */
-  CR_DOING_VALUE,                    /* ... its value */
-  CR_DOING_OWNER,                    /* the metatable */
+  CR_DOING_LIST,  /* elements 1, 2 ...; key on the stack */
+  CR_DOING_NEXT,  /* next pair; key on the stack */
+  CR_DOING_KEY,   /* the pair on the stack: its key */
+  CR_DOING_VALUE, /* ... its value */
+  CR_DOING_OWNER, /* the metatable */
   CR_DOING_UPVALUES,
   CR_DOING_CLOSE
 };
 
 struct cr_frame {
-  uint64_t at;                       /* place of the tag */
-  uint64_t counts;                   /* where the two counts lie */
-  uint32_t list, pairs;              /* written so far; upvalues: list */
+  uint64_t at;          /* place of the tag */
+  uint64_t counts;      /* where the two counts lie */
+  uint32_t list, pairs; /* written so far; upvalues: list */
   int base;
-  uint8_t doing, done;               /* `done`: the last thing begun */
+  uint8_t doing, done; /* `done`: the last thing begun */
   bool is_class;
 };
 
@@ -49,18 +49,18 @@ struct cr_encoder {
   struct cr_writer w;
   struct cr_frame *frame;
   uint32_t depth, room;
-  uint32_t classes;                  /* open frames of classes */
+  uint32_t classes; /* open frames of classes */
   struct cr_seen seen;
   struct cr_names names;
   const void *globals;
-  uint64_t start;                    /* bytes in front of the first value */
-  int env;                           /* stack index, 0: not pushed yet */
-  int values, value;                 /* how many are sent; the one in work */
-  int status;                        /* 0, ENOMEM, EINVAL */
-  bool pushed;                       /* EINVAL: the message is on the stack */
-  bool again;                        /* `wanted` has grown: start again */
+  uint64_t start;    /* bytes in front of the first value */
+  int env;           /* stack index, 0: not pushed yet */
+  int values, value; /* how many are sent; the one in work */
+  int status;        /* 0, ENOMEM, EINVAL */
+  bool pushed;       /* EINVAL: the message is on the stack */
+  bool again;        /* `wanted` has grown: start again */
   char message[480];
-  const void **wanted;               /* tables found to be metatables late */
+  const void **wanted; /* tables found to be metatables late */
   uint32_t wants, wants_room;
 };
 
@@ -111,7 +111,10 @@ void cr_encode_close(struct cr_encoder *e);
 /* Writes a reference to a value written before. Pops nothing. */
 bool cr_encode_refer(struct cr_encoder *e, struct cr_seen_entry *s);
 
-/* encode_function.c. Writes the head of the Lua function on top. */
+/* encode_function.c. Has the Lua function on top been sent so often that names
+** need not be looked through for it again? */
+bool cr_encode_is_usual(struct cr_encoder *e);
+/* Writes the head of the Lua function on top. */
 bool cr_encode_function(struct cr_encoder *e, uint64_t at);
 /* Writes the next upvalue of the frame, or closes it. */
 bool cr_encode_upvalue(struct cr_encoder *e);

@@ -10,16 +10,17 @@
 struct error_value {
   uint32_t magic;
   uint32_t which;
-  bool own_text;                     /* lies in the user value */
+  bool own_text; /* lies in the user value */
 };
 
 #define MAGIC 0x6f4c7245u
 
-static const char values_key;        /* registry: which -> userdata */
+static const char values_key; /* registry: which -> userdata */
 
-static const char *const names[CR_ERRORS] = {
-    "Full",     "Empty",              "ShutDown",   "TimeoutError",
-    "EOFError", "BrokenBarrierError", "WorkerLost", "OwnerDied"};
+static const char *const names[CR_ERRORS] = {"Full",       "Empty",
+                                             "ShutDown",   "TimeoutError",
+                                             "EOFError",   "BrokenBarrierError",
+                                             "WorkerLost", "OwnerDied"};
 
 static const char *const texts[CR_ERRORS] = {
     "queue is full",

@@ -19,18 +19,23 @@ static struct cr_family *push_home(lua_State *L) {
 /* In a new process: nobody is its child, and what it was is now its parent. The
 ** home is on top of the stack. */
 static void adopt(lua_State *L, struct cr_family *f) {
-  if (!cr_family_adopt(f)) return;
   lua_getiuservalue(L, -1, CR_CURRENT);
   lua_setiuservalue(L, -2, CR_PARENT);
-  lua_pushnil(L);
+  struct cr_child *me = cr_family_adopt(f);
+  if (me != NULL && !me->raw && lua_getiuservalue(L, -1, HELD) == LUA_TTABLE) {
+    lua_rawgetp(L, -1, me);
+    lua_remove(L, -2);
+  } else {
+    lua_pushnil(L);
+  }
   lua_setiuservalue(L, -2, CR_CURRENT);
-  lua_newtable(L);
+  lua_pushnil(L);
   lua_setiuservalue(L, -2, HELD);
 }
 
 static struct cr_family *home(lua_State *L) {
   struct cr_family *f = push_home(L);
-  adopt(L, f);
+  if (cr_family_foreign(f)) adopt(L, f);
   return f;
 }
 
@@ -42,7 +47,12 @@ struct cr_family *cr_family(lua_State *L) {
 
 static void push_held(lua_State *L) {
   home(L);
-  lua_getiuservalue(L, -1, HELD);
+  if (lua_getiuservalue(L, -1, HELD) == LUA_TNIL) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, -3, HELD);
+  }
   lua_remove(L, -2);
 }
 
@@ -78,16 +88,12 @@ void cr_family_tidy(lua_State *L) {
   lua_pop(L, 1);
 }
 
-pid_t cr_family_fork(lua_State *L, struct cr_child *c) {
-  pid_t pid;
+int cr_family_fork(lua_State *L, struct cr_child *c, pid_t *pid) {
   cr_push_relative(L, CR_CURRENT); /* the child will need it */
   lua_pop(L, 1);
-  int err = cr_child_fork(cr_family(L), c, &pid);
-  if (err != 0) {
-    cr_family_drop(L, c);
-    luaL_error(L, "cannot fork: %s", strerror(err));
-  }
-  return pid;
+  int err = cr_child_fork(cr_family(L), c, pid);
+  if (err != 0) cr_family_drop(L, c);
+  return err;
 }
 
 void cr_push_relative(lua_State *L, enum cr_relative which) {
@@ -99,13 +105,6 @@ void cr_push_relative(lua_State *L, enum cr_relative which) {
     lua_setiuservalue(L, -3, CR_CURRENT);
   }
   lua_remove(L, -2);
-}
-
-void cr_set_relative(lua_State *L, enum cr_relative which) {
-  home(L);
-  lua_insert(L, -2);
-  lua_setiuservalue(L, -2, which);
-  lua_pop(L, 1);
 }
 
 /* ---- the end ---- */
@@ -141,15 +140,16 @@ static int end_of_family(struct cr_family *f) {
 }
 
 int cr_process_end(lua_State *L) {
-  if (end_of_family(cr_family(L)) == EINTR) return cr_raise_interrupt(L);
-  return 0;
+  struct cr_family *f = push_home(L);
+  lua_pop(L, 1);
+  if (cr_family_foreign(f)) return 0; /* this process never had a child */
+  return end_of_family(f) == EINTR ? cr_raise_interrupt(L) : 0;
 }
 
 /* For a state that is closed without cr_process_end, as by a stock lua5.4. */
 static int family__gc(lua_State *L) {
   struct cr_family *f = lua_touserdata(L, 1);
-  cr_family_adopt(f);
-  end_of_family(f);
+  if (!cr_family_foreign(f)) end_of_family(f);
   return 0;
 }
 
@@ -157,8 +157,6 @@ void cr_family_open(lua_State *L) {
   struct cr_family *f = lua_newuserdatauv(L, sizeof *f, VALUES);
   memset(f, 0, sizeof *f);
   f->owner = cr_self->leader_incarnation;
-  lua_newtable(L);
-  lua_setiuservalue(L, -2, HELD);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, family__gc);
   lua_setfield(L, -2, "__gc");

@@ -11,10 +11,13 @@
 
 static int fork_fork(lua_State *L) {
   struct cr_child *c = lua_newuserdatauv(L, sizeof *c, 0);
+  pid_t pid;
   memset(c, 0, sizeof *c);
   c->raw = true;
   cr_family_hold(L, c);
-  lua_pushinteger(L, cr_family_fork(L, c));
+  int err = cr_family_fork(L, c, &pid);
+  if (err != 0) return luaL_error(L, "cannot fork: %s", strerror(err));
+  lua_pushinteger(L, pid);
   return 1;
 }
 

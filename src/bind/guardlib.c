@@ -2,10 +2,10 @@
 #include "synchlib.h"
 
 struct cr_guard {
-  void *what;                        /* NULL: closed */
+  void *what; /* NULL: closed */
   int (*release)(void *what);
   int (*misuse)(lua_State *L, void *what);
-  uint32_t incarnation;              /* of the thread that took it */
+  uint32_t incarnation; /* of the thread that took it */
 };
 
 static const char name[] = "cluarun.guard";
@@ -15,7 +15,7 @@ struct cr_guard *cr_guard_push(lua_State *L) {
   g->what = NULL;
   luaL_setmetatable(L, name);
   lua_pushvalue(L, 1);
-  lua_setiuservalue(L, -2, 1);       /* keeps the object */
+  lua_setiuservalue(L, -2, 1); /* keeps the object */
   return g;
 }
 

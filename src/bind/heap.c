@@ -20,7 +20,7 @@
 #include "state.h"
 
 #if defined(__SANITIZE_ADDRESS__)
-#define ONLY_TABLES true           /* so that it can watch everything else */
+#define ONLY_TABLES true /* so that it can watch everything else */
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define ONLY_TABLES true
@@ -34,46 +34,46 @@
 #define MIB (1024 * KIB)
 #define SLAB (64 * KIB)
 #define HUGE (2 * MIB)
-#define RESERVE (64 * 1024 * MIB)  /* addresses, not memory */
+#define RESERVE (64 * 1024 * MIB) /* addresses, not memory */
 #define LEAST (4 * MIB)
-#define HUGE_FROM (4 * MIB)        /* no huge pages for small scripts */
-#define FIRST_STEP MIB             /* what is made usable at first */
+#define HUGE_FROM (4 * MIB) /* no huge pages for small scripts */
+#define FIRST_STEP MIB      /* what is made usable at first */
 #define LONGEST_STEP (64 * MIB)
-#define BIG (256 * KIB)            /* from here on straight from the system */
+#define BIG (256 * KIB) /* from here on straight from the system */
 
 enum {
-  TABLE = 56,                      /* bytes of Lua's Table */
+  TABLE = 56, /* bytes of Lua's Table */
   TABLE_SLOT = 64,
-  STAMP = 56,                      /* where in the slot the epoch stands */
-  SMALL = 8192,                    /* longest block in a slab */
+  STAMP = 56,   /* where in the slot the epoch stands */
+  SMALL = 8192, /* longest block in a slab */
   GRAIN = 8,
-  FINE = 256,                      /* classes in steps of GRAIN up to here */
+  FINE = 256, /* classes in steps of GRAIN up to here */
   PAGE = 4096,
   CLASSES = 64,
-  TABLES = 0                       /* the class of tables */
+  TABLES = 0 /* the class of tables */
 };
 
 struct slab {
-  void *free;                      /* list through the free blocks */
-  uint32_t used;                   /* blocks handed out */
-  uint32_t cut;                    /* bytes that have been cut into blocks */
+  void *free;    /* list through the free blocks */
+  uint32_t used; /* blocks handed out */
+  uint32_t cut;  /* bytes that have been cut into blocks */
   uint32_t class;
-  bool listed;                     /* in its class's list: has room */
+  bool listed; /* in its class's list: has room */
   struct slab *next, *prev;
 };
 
 struct cr_heap {
-  unsigned char *base;             /* of the slabs, aligned to HUGE */
-  size_t usable, span;             /* bytes from base: usable, reserved */
+  unsigned char *base; /* of the slabs, aligned to HUGE */
+  size_t usable, span; /* bytes from base: usable, reserved */
   size_t step;
-  uint32_t high;                   /* slabs ever used */
+  uint32_t high; /* slabs ever used */
   bool only_tables;
   struct slab *empty;
   struct slab *room[CLASSES];
-  struct slab *slab;               /* one for each SLAB bytes */
-  lua_Alloc other;                 /* for everything else */
+  struct slab *slab; /* one for each SLAB bytes */
+  lua_Alloc other;   /* for everything else */
   void *other_ud;
-  void *state;                     /* adopted: the state's own block */
+  void *state; /* adopted: the state's own block */
 };
 
 static uint8_t class_of[SMALL / GRAIN + 1];
@@ -92,8 +92,8 @@ static void make_classes(void) {
   }
   class = 1;
   for (size_t i = 1; i <= SMALL / GRAIN; i++) {
-    if (i * GRAIN > class_size[class]) class++;
-    class_of[i] = (uint8_t)class;
+    if (i * GRAIN > class_size[class]) class ++;
+    class_of[i] = (uint8_t) class;
   }
 }
 
@@ -156,15 +156,17 @@ static void *alloc_other(void *ud, void *block, size_t old_size,
   bool was_big = block != NULL && is_big(old_size);
   if (new_size > PTRDIFF_MAX - HUGE) return NULL;
   if (new_size == 0) {
-    if (was_big) munmap(block, whole_pages(old_size));
-    else free(block);
+    if (was_big)
+      munmap(block, whole_pages(old_size));
+    else
+      free(block);
     return NULL;
   }
   if (!is_big(new_size) && !was_big) return realloc(block, new_size);
   if (is_big(new_size) && was_big)
     return remap_big(block, whole_pages(old_size), whole_pages(new_size));
-  void *p = is_big(new_size) ? map_big(whole_pages(new_size))
-                             : malloc(new_size);
+  void *p =
+      is_big(new_size) ? map_big(whole_pages(new_size)) : malloc(new_size);
   if (p == NULL || block == NULL) return p;
   memcpy(p, block, old_size < new_size ? old_size : new_size);
   alloc_other(ud, block, old_size, 0);
@@ -190,8 +192,10 @@ static void list_add(struct cr_heap *h, struct slab *s) {
 static void list_remove(struct cr_heap *h, struct slab *s) {
   s->listed = false;
   if (s->next != NULL) s->next->prev = s->prev;
-  if (s->prev != NULL) s->prev->next = s->next;
-  else h->room[s->class] = s->next;
+  if (s->prev != NULL)
+    s->prev->next = s->next;
+  else
+    h->room[s->class] = s->next;
 }
 
 /* Makes the next stretch usable. */
@@ -284,8 +288,10 @@ static inline void give(struct cr_heap *h, struct slab *s, void *block) {
     *(uint32_t *)(void *)((unsigned char *)block + STAMP) = 0;
   *(void **)block = s->free;
   s->free = block;
-  if (--s->used == 0) slab_emptied(h, s);
-  else if (!s->listed) list_add(h, s);
+  if (--s->used == 0)
+    slab_emptied(h, s);
+  else if (!s->listed)
+    list_add(h, s);
 }
 
 static inline bool is_small(const struct cr_heap *h, size_t size) {
@@ -306,13 +312,14 @@ static void *move(struct cr_heap *h, void *block, struct slab *s,
   if (p == NULL) p = h->other(h->other_ud, NULL, 0, new_size);
   if (p == NULL) return NULL;
   memcpy(p, block, old_size < new_size ? old_size : new_size);
-  if (s != NULL) give(h, s, block);
-  else h->other(h->other_ud, block, old_size, 0);
+  if (s != NULL)
+    give(h, s, block);
+  else
+    h->other(h->other_ud, block, old_size, 0);
   return p;
 }
 
-void *cr_heap_alloc(void *heap, void *block, size_t old_size,
-                    size_t new_size) {
+void *cr_heap_alloc(void *heap, void *block, size_t old_size, size_t new_size) {
   struct cr_heap *h = heap;
   if (block == NULL) {
     if (new_size == 0) return NULL;

@@ -58,8 +58,8 @@ static void arm(lua_State *L) {
   armed.mask = lua_gethookmask(L);
   armed.count = lua_gethookcount(L);
   armed.state = L;
-  lua_sethook(L, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT,
-              1);
+  lua_sethook(L, stop,
+              LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
 lua_State *cr_switch(lua_State *L) {

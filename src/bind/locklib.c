@@ -154,14 +154,10 @@ static int lock__gc(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"acquire", lock_acquire},
-    {"release", lock_release},
-    {"guard", lock_guard},
-    {"locked", lock_locked},
-    {"owner", lock_owner},
-    {"__tostring", lock__tostring},
-    {"__gc", lock__gc},
-    {NULL, NULL},
+    {"acquire", lock_acquire}, {"release", lock_release},
+    {"guard", lock_guard},     {"locked", lock_locked},
+    {"owner", lock_owner},     {"__tostring", lock__tostring},
+    {"__gc", lock__gc},        {NULL, NULL},
 };
 
 int cr_open_lock(lua_State *L) {

@@ -17,6 +17,12 @@
 int cr_encode(lua_State *L, int first, int n, bool block,
               struct cr_packet *out);
 
+/* The fast way for nil, a boolean or a number: writes it and returns how many
+** bytes it took; 0 for other types. Such a packet needs no block. */
+enum { CR_SIMPLE_MAX = 9 };
+size_t cr_encode_simple(lua_State *L, int index,
+                        unsigned char to[CR_SIMPLE_MAX]);
+
 /* The same for a PriorityQueue's item, its sort key in front. EINVAL also when
 ** the value has no order (boolean, NaN ...). */
 int cr_encode_prioritised(lua_State *L, int index, struct cr_packet *out);

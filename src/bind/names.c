@@ -12,7 +12,7 @@
 
 #include "sendenv.h"
 
-enum { PARTS = 3, WIDEST = 1000 };   /* larger tables are data, not libraries */
+enum { PARTS = 3, WIDEST = 1000 }; /* larger tables are data, not libraries */
 
 /* Rebuilding. Stack: 1 environment, 2 new table, 3 package.loaded, then. */
 
@@ -224,10 +224,10 @@ static bool outdated(lua_State *L, struct cr_names *n, int i, enum found r,
   if (kind == CR_NAME_TABLE) return false;
   if (r == UNKNOWN && (kind == CR_NAME_CLASS || lua_iscfunction(L, i)))
     return true;
-  if (kind == CR_NAME_CLASS && is_due(L, n->env, i) &&
-      has_changed(L, n->env, CR_ENV_GLOBALS))
-    return true;
-  if (n->compared) return false;
+  if (kind == CR_NAME_CLASS)
+    return is_due(L, n->env, i) && (has_changed(L, n->env, CR_ENV_GLOBALS) ||
+                                    has_changed(L, n->env, CR_ENV_MODULES));
+  if (n->compared || n->trusted) return false;
   n->compared = true;
   return has_changed(L, n->env, CR_ENV_MODULES);
 }
@@ -252,8 +252,8 @@ int cr_name_of(lua_State *L, struct cr_names *n, int i,
 /* Reading names. */
 
 bool cr_name_in_module(const unsigned char *name, size_t length) {
-  return length > 0 && !(name[0] == 2 && length >= 3 && name[1] == '_' &&
-                         name[2] == 'G');
+  return length > 0 &&
+         !(name[0] == 2 && length >= 3 && name[1] == '_' && name[2] == 'G');
 }
 
 bool cr_name_valid(const unsigned char *name, size_t length) {
@@ -276,8 +276,7 @@ static void push_readable(lua_State *L, const unsigned char *name,
 }
 
 /* Pushes the module: package.loaded's, or what require gives. */
-static void push_module(lua_State *L, const unsigned char *name,
-                        bool require) {
+static void push_module(lua_State *L, const unsigned char *name, bool require) {
   lua_pushlstring(L, (const char *)name + 1, name[0]);
   cr_env_push(L);
   lua_rawgeti(L, -1, CR_ENV_LOADED);

@@ -19,8 +19,9 @@ enum cr_name_kind { CR_NAME_TABLE, CR_NAME_FUNCTION, CR_NAME_CLASS };
 /* One message's view: whether the state's modules are still those that the names
 ** were taken from is looked at once a message. */
 struct cr_names {
-  int env;                           /* stack index of the environment table */
+  int env; /* stack index of the environment table */
   bool compared, rebuilt;
+  bool trusted;                      /* do not compare for the next one */
 };
 
 /* Looks for the name of the value at stack index i. Returns 1 and pushes the

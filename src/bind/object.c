@@ -10,8 +10,8 @@
 
 #include "synch.h"
 
-static const char types_key;         /* registry: type -> metatable */
-static const char interned_key;      /* registry: address -> userdata */
+static const char types_key;    /* registry: type -> metatable */
+static const char interned_key; /* registry: address -> userdata */
 
 /* What a library does to a new userdata of its type. */
 static void (*dresses[CR_TYPES])(lua_State *L, struct cr_block *block);

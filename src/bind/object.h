@@ -14,9 +14,9 @@
 #include "slot.h"
 
 struct cr_object {
-  struct cr_block *block;            /* NULL: closed */
+  struct cr_block *block; /* NULL: closed */
   uint32_t handle;
-  uint32_t magic;                    /* CR_OBJECT_MAGIC: for cr_object_peek */
+  uint32_t magic; /* CR_OBJECT_MAGIC: for cr_object_peek */
 };
 #define CR_OBJECT_MAGIC 0x6f4c7243u
 
@@ -76,10 +76,10 @@ enum cr_error {
   CR_ERRORS
 };
 void cr_push_error(lua_State *L, enum cr_error e);
-int cr_raise(lua_State *L, enum cr_error e);             /* does not return */
+int cr_raise(lua_State *L, enum cr_error e); /* does not return */
 /* Replaces the string on top by a WorkerLost with that text. */
 void cr_push_worker_lost(lua_State *L);
-int cr_raise_lost(lua_State *L, const char *text);       /* does not return */
+int cr_raise_lost(lua_State *L, const char *text); /* does not return */
 /* Which error value lies at index i, or -1; and the text of a WorkerLost with
 ** one of its own, else NULL. They never raise. */
 int cr_error_test(lua_State *L, int i);
@@ -99,11 +99,11 @@ void cr_object_dress(enum cr_type block,
 
 /* Libraries: each adds its names to the table on top of the stack. */
 int cr_open_errors(lua_State *L);
-int cr_open_synch(lua_State *L);     /* Lock ... Barrier */
-int cr_open_value(lua_State *L);     /* Value, Array */
-int cr_open_queue(lua_State *L);     /* Queue, LifoQueue, PriorityQueue */
-int cr_open_pipe(lua_State *L);      /* Pipe */
-int cr_open_wait(lua_State *L);      /* wait_any, sleep, time, monotonic */
-int cr_open_process(lua_State *L);   /* fork, wait, kill, Process ... */
+int cr_open_synch(lua_State *L);   /* Lock ... Barrier */
+int cr_open_value(lua_State *L);   /* Value, Array */
+int cr_open_queue(lua_State *L);   /* Queue, LifoQueue, PriorityQueue */
+int cr_open_pipe(lua_State *L);    /* Pipe */
+int cr_open_wait(lua_State *L);    /* wait_any, sleep, time, monotonic */
+int cr_open_process(lua_State *L); /* fork, wait, kill, Process ... */
 
 #endif

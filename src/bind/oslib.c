@@ -48,7 +48,8 @@ static int os_exit(lua_State *L) {
   int status = EXIT_SUCCESS;
   if (lua_isboolean(L, 1))
     status = lua_toboolean(L, 1) ? EXIT_SUCCESS : EXIT_FAILURE;
-  else status = (int)luaL_optinteger(L, 1, EXIT_SUCCESS);
+  else
+    status = (int)luaL_optinteger(L, 1, EXIT_SUCCESS);
   bool close = lua_toboolean(L, 2);
   if (cr_before_exit != NULL) cr_before_exit(L);
   if (forked) cr_leave(status);

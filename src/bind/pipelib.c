@@ -89,8 +89,10 @@ static int pipe_poll(lua_State *L) {
 /* Lets go of this process's hold; harmless on a closed end. */
 static int pipe_close(lua_State *L) {
   struct cr_object *o = luaL_testudata(L, 1, "cluarun.Pipe");
-  if (o == NULL) check_end(L);
-  else cr_object_close(L, o);
+  if (o == NULL)
+    check_end(L);
+  else
+    cr_object_close(L, o);
   return 0;
 }
 
@@ -107,10 +109,10 @@ static int pipe__index(lua_State *L) {
 
 static int pipe__tostring(lua_State *L) {
   struct cr_pipe *e = (struct cr_pipe *)cr_object_peek(L, 1);
-  const char *what = e == NULL                  ? "closed"
-                     : !cr_pipe_can_send(e)     ? "receives"
+  const char *what = e == NULL                 ? "closed"
+                     : !cr_pipe_can_send(e)    ? "receives"
                      : !cr_pipe_can_receive(e) ? "sends"
-                                                : "duplex";
+                                               : "duplex";
   lua_pushfstring(L, "<Pipe %p %s>", (void *)e, what);
   return 1;
 }

@@ -11,11 +11,33 @@
 #include <lua.h>
 
 #include "child.h"
+#include "result.h"
 
-/* At the end of the main script, also after an error, and of a child's target:
-** terminates daemon children (and kills them after a second), then joins the
-** others. Raises when it is interrupted. */
-int cr_process_end(lua_State *L);
+enum cr_process_state { CR_INITIAL, CR_STARTED, CR_CLOSED };
+
+/* The userdata of a Process. In its user values: what it runs, the name if one
+** was given, the numbers of the Processes above it ("1:2", nil below the root),
+** its result as a list. */
+struct cr_process {
+  struct cr_child child; /* first: the family knows only this */
+  struct cr_result result;
+  enum cr_process_state state;
+  enum cr_cell_kind kind; /* of the result, once its end was seen */
+  bool settled;           /* its end was seen */
+  uint32_t number;        /* for its default name; 0: the root */
+  uint32_t maker;         /* incarnation of the process it is own in */
+};
+
+enum { CR_TARGET = 1, CR_ARGS, CR_NAME, CR_NUMBERS, CR_RESULT };
+
+/* processlib.c. Pushes the name of the Process at that index. */
+const char *cr_process_push_name(lua_State *L, int process);
+/* Pushes a new Process object for this very process. */
+void cr_process_push_self(lua_State *L);
+
+/* childlife.c. In a new child: runs the target of the Process at index 1, and
+** ends this process. */
+_Noreturn void cr_process_live(lua_State *L);
 
 /* family.c. This state's children; in a new process: none. */
 struct cr_family *cr_family(lua_State *L);
@@ -28,17 +50,18 @@ void cr_family_drop(lua_State *L, struct cr_child *c);
 void cr_family_tidy(lua_State *L);
 /* Pushes the userdata of a child that is held. */
 void cr_family_push(lua_State *L, struct cr_child *c);
-/* Forks with the children's record c: returns 0 in the child, else its pid;
-** raises what the system says (c is then not held any more). */
-pid_t cr_family_fork(lua_State *L, struct cr_child *c);
+/* Forks with the held record c, as cr_child_fork does. */
+int cr_family_fork(lua_State *L, struct cr_child *c, pid_t *pid);
+/* At the end of the main script, also after an error, and of a child's target:
+** terminates daemon children (and kills them after a second), then joins the
+** others. Raises when it is interrupted. */
+int cr_process_end(lua_State *L);
 
 /* The Process objects of this process and of its parent (nil in the root). */
 enum cr_relative { CR_CURRENT = 2, CR_PARENT = 3 };
 void cr_push_relative(lua_State *L, enum cr_relative which);
-void cr_set_relative(lua_State *L, enum cr_relative which); /* pops */
-/* processlib.c. Pushes a new Process object for this very process. */
-void cr_process_push_self(lua_State *L);
-/* forklib.c, processlib.c: their names, into the table on top. */
+
+/* forklib.c: its names, into the table on top. */
 void cr_open_fork(lua_State *L);
 /* cpu.c: at least 1. */
 int cr_cpu_count(void);

@@ -52,17 +52,24 @@ static int put_failed(lua_State *L, int err) {
     case EPIPE: return cr_raise(L, CR_ERROR_SHUTDOWN);
     case EINTR: return cr_raise_interrupt(L);
     case EDOM:
-      return luaL_argerror(L, 2, "cannot be compared with an item in the queue");
+      return luaL_argerror(L, 2,
+                           "cannot be compared with an item in the queue");
     default: return luaL_error(L, "cannot put (error %d)", err);
   }
 }
 
+static int encode(lua_State *L, enum cr_queue_kind kind, unsigned char *simple,
+                  struct cr_packet *p) {
+  if (kind == CR_PRIORITY) return cr_encode_prioritised(L, 2, p);
+  *p = (struct cr_packet){simple, cr_encode_simple(L, 2, simple), NULL};
+  return p->length > 0 ? 0 : cr_encode(L, 2, 1, false, p);
+}
+
 static int put(lua_State *L, struct cr_queue *q, int64_t deadline) {
   struct cr_packet p;
+  unsigned char simple[CR_SIMPLE_MAX];
   luaL_checkany(L, 2);
-  int err = cr_queue_kind(q) == CR_PRIORITY
-                ? cr_encode_prioritised(L, 2, &p)
-                : cr_encode(L, 2, 1, false, &p);
+  int err = encode(L, cr_queue_kind(q), simple, &p);
   if (err == EINVAL) return luaL_argerror(L, 2, lua_tostring(L, -1));
   if (err == 0) {
     err = cr_queue_put(q, &p, deadline);

@@ -6,8 +6,8 @@
 
 static struct cr_semaphore *check_semaphore(lua_State *L) {
   struct cr_block *b = cr_object_peek(L, 1);
-  if (b != NULL && atomic_load_explicit(&b->type, memory_order_relaxed) ==
-                       CR_SEMAPHORE)
+  if (b != NULL &&
+      atomic_load_explicit(&b->type, memory_order_relaxed) == CR_SEMAPHORE)
     return (struct cr_semaphore *)b;
   return (struct cr_semaphore *)cr_object_check(L, 1, "Semaphore");
 }
@@ -79,12 +79,9 @@ static int semaphore__tostring(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"acquire", semaphore_acquire},
-    {"release", semaphore_release},
-    {"guard", semaphore_guard},
-    {"__index", semaphore__index},
-    {"__tostring", semaphore__tostring},
-    {NULL, NULL},
+    {"acquire", semaphore_acquire},      {"release", semaphore_release},
+    {"guard", semaphore_guard},          {"__index", semaphore__index},
+    {"__tostring", semaphore__tostring}, {NULL, NULL},
 };
 
 int cr_open_semaphore(lua_State *L) {

@@ -9,18 +9,18 @@
 #include <lua.h>
 
 enum cr_env {
-  CR_ENV_INDEX = 1,                  /* "__index" */
-  CR_ENV_NAME,                       /* "__name" */
-  CR_ENV_TRANSFER,                   /* "__transfer" */
-  CR_ENV_LOADED,                     /* package.loaded */
-  CR_ENV_NAMES,                      /* names.c: value -> its name (weak) */
-  CR_ENV_MODULES,                    /* names.c: fingerprints of their time */
+  CR_ENV_INDEX = 1, /* "__index" */
+  CR_ENV_NAME,      /* "__name" */
+  CR_ENV_TRANSFER,  /* "__transfer" */
+  CR_ENV_LOADED,    /* package.loaded */
+  CR_ENV_NAMES,     /* names.c: value -> its name (weak) */
+  CR_ENV_MODULES,   /* names.c: fingerprints of their time */
   CR_ENV_GLOBALS,
-  CR_ENV_IDS,                        /* classes.c: class -> number (weak) */
-  CR_ENV_BY_ID,                      /* classes.c: number -> class (weak) */
-  CR_ENV_LOST,                       /* classes.c: number -> true: not here */
-  CR_ENV_DUMPS,                      /* encode: function -> dump (weak) */
-  CR_ENV_THREAD                      /* coroutine for cr_env_call */
+  CR_ENV_IDS,   /* classes.c: class -> number (weak) */
+  CR_ENV_BY_ID, /* classes.c: number -> class (weak) */
+  CR_ENV_LOST,  /* classes.c: number -> true: not here */
+  CR_ENV_DUMPS, /* encode: function -> dump (weak) */
+  CR_ENV_THREAD /* coroutine for cr_env_call */
 };
 
 /* Pushes the table. Never raises. */

@@ -41,8 +41,10 @@ static bool to_scalar(lua_State *L, int index, struct cr_scalar *s) {
       return true;
     case LUA_TNUMBER:
       s->kind = lua_isinteger(L, index) ? CR_INTEGER : CR_FLOAT;
-      if (s->kind == CR_INTEGER) s->integer = lua_tointeger(L, index);
-      else s->number = lua_tonumber(L, index);
+      if (s->kind == CR_INTEGER)
+        s->integer = lua_tointeger(L, index);
+      else
+        s->number = lua_tonumber(L, index);
       return true;
     default: return false;
   }
@@ -80,7 +82,8 @@ static void push_value(lua_State *L, struct cr_value *v) {
 }
 
 static int cannot_hold(lua_State *L, int index) {
-  return luaL_error(L, "a Value holds a number, a boolean or a string, not a %s",
+  return luaL_error(L,
+                    "a Value holds a number, a boolean or a string, not a %s",
                     luaL_typename(L, index));
 }
 
@@ -133,8 +136,7 @@ static int value__newindex(lua_State *L) {
     return luaL_error(L, "a Value has no field '%s'",
                       luaL_tolstring(L, 2, NULL));
   if (!to_scalar(L, 3, &s)) return cannot_hold(L, 3);
-  if (cr_value_set(v, &s) != 0)
-    return luaL_error(L, "shared memory exhausted");
+  if (cr_value_set(v, &s) != 0) return luaL_error(L, "shared memory exhausted");
   return 0;
 }
 
@@ -183,8 +185,7 @@ static int array_new(lua_State *L) {
   if (!list && !lua_isinteger(L, 1) && lua_type(L, 1) != LUA_TNUMBER)
     return luaL_typeerror(L, 1, "number or list");
   lua_Integer n =
-      list ? luaL_len(L, 1)
-           : cr_check_range(L, 1, "length", 0, LENGTH_MAX, 0);
+      list ? luaL_len(L, 1) : cr_check_range(L, 1, "length", 0, LENGTH_MAX, 0);
   struct cr_object *o = cr_object_push(L, "Array");
   struct cr_array *a = n > LENGTH_MAX ? NULL : cr_array_new((size_t)n);
   cr_object_open(L, o, (struct cr_block *)a);
@@ -198,8 +199,10 @@ static int array__index(lua_State *L) {
   int exact = 0;
   lua_Integer i = 0;
   if (lua_type(L, 2) == LUA_TNUMBER) i = lua_tointegerx(L, 2, &exact);
-  if (exact && cr_array_get(a, i, &s) == 0) push_scalar(L, &s);
-  else lua_pushnil(L);
+  if (exact && cr_array_get(a, i, &s) == 0)
+    push_scalar(L, &s);
+  else
+    lua_pushnil(L);
   return 1;
 }
 

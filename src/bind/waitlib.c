@@ -12,7 +12,7 @@
 #include "pipe.h"
 #include "synch.h"
 
-enum { TOO_MANY_TIME = 2000000 };    /* ns between looks at a very long list */
+enum { TOO_MANY_TIME = 2000000 }; /* ns between looks at a very long list */
 
 struct watch {
   struct cr_wait wait[CR_WAIT_MAX];
@@ -22,8 +22,10 @@ struct watch {
 
 static void add(struct watch *w, const struct cr_wait *waits, int n) {
   for (int i = 0; i < n; i++) {
-    if (w->n < CR_WAIT_MAX) w->wait[w->n++] = waits[i];
-    else w->too_many = true;
+    if (w->n < CR_WAIT_MAX)
+      w->wait[w->n++] = waits[i];
+    else
+      w->too_many = true;
   }
 }
 
@@ -78,8 +80,10 @@ static int look(lua_State *L, struct watch *w) {
   lua_newtable(L);
   for (int i = 1; i <= n; i++) {
     lua_geti(L, 1, i);
-    if (item_ready(L, i, w)) lua_rawseti(L, -2, ++found);
-    else lua_pop(L, 1);
+    if (item_ready(L, i, w))
+      lua_rawseti(L, -2, ++found);
+    else
+      lua_pop(L, 1);
   }
   return found;
 }
@@ -124,11 +128,8 @@ static int time_monotonic(lua_State *L) {
 
 int cr_open_wait(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"wait_any", wait_any},
-      {"sleep", time_sleep},
-      {"time", time_time},
-      {"monotonic", time_monotonic},
-      {NULL, NULL},
+      {"wait_any", wait_any},        {"sleep", time_sleep}, {"time", time_time},
+      {"monotonic", time_monotonic}, {NULL, NULL},
   };
   luaL_setfuncs(L, functions, 0);
   return 0;

@@ -13,7 +13,7 @@ struct walk {
   lua_State *L;
   const void *target;
   struct cr_seen *met;
-  int todo;                          /* stack index; the target replaces it */
+  int todo; /* stack index; the target replaces it */
   lua_Integer waiting;
   bool found;
 };

@@ -11,8 +11,10 @@ static void warn_on(void *ud, const char *message, int more);
 
 static bool is_control(lua_State *L, const char *message, int more) {
   if (more || message[0] != '@') return false;
-  if (strcmp(message, "@off") == 0) lua_setwarnf(L, warn_off, L);
-  else if (strcmp(message, "@on") == 0) lua_setwarnf(L, warn_on, L);
+  if (strcmp(message, "@off") == 0)
+    lua_setwarnf(L, warn_off, L);
+  else if (strcmp(message, "@on") == 0)
+    lua_setwarnf(L, warn_on, L);
   return true;
 }
 

@@ -11,9 +11,9 @@
 
 struct cr_array {
   struct cr_block head;
-  uint64_t length;                   /* r/o */
-  struct cr_rlock guard;             /* of who writes a wide integer */
-  cr_word64 word[];                  /* length words, then as many wide ones */
+  uint64_t length;       /* r/o */
+  struct cr_rlock guard; /* of who writes a wide integer */
+  cr_word64 word[];      /* length words, then as many wide ones */
 };
 
 struct cr_array *cr_array_new(size_t n) {

@@ -22,13 +22,13 @@ enum { COUNT_BITS = 22, HISTORY_BITS = 8 };
 
 struct cr_barrier {
   struct cr_block head;
-  uint32_t parties;                  /* r/o */
-  uint32_t action;                   /* r/o: is there one? */
+  uint32_t parties; /* r/o */
+  uint32_t action;  /* r/o: is there one? */
   cr_word64 state;
-  cr_word wake;                      /* a crowd sleeps here */
+  cr_word wake; /* a crowd sleeps here */
   uint32_t unused;
-  double timeout;                    /* r/o */
-  struct cr_block *code;             /* counted, or NULL */
+  double timeout;        /* r/o */
+  struct cr_block *code; /* counted, or NULL */
   struct cr_rlock acting;
 };
 
@@ -97,7 +97,7 @@ static bool lost_one(struct cr_barrier *b, uint64_t v, uint32_t others) {
 }
 
 static void enter(struct cr_barrier *b, uint64_t v) {
-  cr_wake_begin(&b->wake);           /* should we die, one comes to look */
+  cr_wake_begin(&b->wake); /* should we die, one comes to look */
   atomic_store(&cr_self->note, round_of(v));
   atomic_store(&cr_self->waits_in, (uintptr_t)b);
 }
@@ -160,8 +160,7 @@ static int count_in(struct cr_barrier *b, uint64_t v) {
     return EAGAIN;
   }
   if (!last) return cas(b, v, v + 1) ? 0 : EAGAIN;
-  if (b->action)
-    return cas(b, v, as_phase(v + 1, ACTING)) ? EALREADY : EAGAIN;
+  if (b->action) return cas(b, v, as_phase(v + 1, ACTING)) ? EALREADY : EAGAIN;
   if (!cas(b, v, next_round(v, false))) return EAGAIN;
   cr_wake_end(&b->wake);
   return 0;
@@ -242,8 +241,10 @@ static void break_round(struct cr_barrier *b, uint64_t v) {
 }
 
 void cr_barrier_abort(struct cr_barrier *b) {
-  if (cr_rlock_mine(&b->acting)) end_action(b, false);
-  else break_round(b, atomic_load(&b->state));
+  if (cr_rlock_mine(&b->acting))
+    end_action(b, false);
+  else
+    break_round(b, atomic_load(&b->state));
 }
 
 void cr_barrier_reset(struct cr_barrier *b) {

@@ -14,12 +14,12 @@
 #include <errno.h>
 
 #define WAITING CR_WAITERS
-#define NOTED CR_DIED                /* any bit that is not a thread id's */
+#define NOTED CR_DIED /* any bit that is not a thread id's */
 
 struct cr_condition {
   struct cr_block head;
-  struct cr_block *lock;             /* counted */
-  uint64_t ticket;                   /* the last one given; under the lock */
+  struct cr_block *lock; /* counted */
+  uint64_t ticket;       /* the last one given; under the lock */
 };
 
 struct cr_condition *cr_condition_new(struct cr_lock *lock) {
@@ -86,7 +86,8 @@ static void tell_all(const struct cr_condition *c) {
 
 int cr_condition_notify(struct cr_condition *c, uint32_t n) {
   if (!cr_lock_mine(cr_condition_lock(c))) return EPERM;
-  if (n == UINT32_MAX) tell_all(c);
+  if (n == UINT32_MAX)
+    tell_all(c);
   else
     while (n > 0 && tell_one(c)) n--;
   return 0;

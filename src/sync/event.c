@@ -12,8 +12,8 @@
 
 struct cr_event {
   struct cr_block head;
-  cr_word64 state;                   /* times set << 1 | set now */
-  cr_word wake;                      /* a crowd sleeps here */
+  cr_word64 state; /* times set << 1 | set now */
+  cr_word wake;    /* a crowd sleeps here */
   uint32_t unused;
 };
 

@@ -18,10 +18,10 @@ struct cr_message_heap {
   struct cr_rlock lock;
   struct cr_log log;
   struct cr_heap_array *_Atomic array;
-  cr_word count;                     /* messages in it */
-  cr_word puts;                      /* messages ever put, mod 2^32 */
-  uint64_t order;                    /* number of the next arrival */
-  bool sorted;                       /* r/o */
+  cr_word count;  /* messages in it */
+  cr_word puts;   /* messages ever put, mod 2^32 */
+  uint64_t order; /* number of the next arrival */
+  bool sorted;    /* r/o */
 };
 
 /* All return 0 or an errno value. The wake words are those of a queue: what

@@ -64,7 +64,8 @@ static __attribute__((constructor)) void register_type(void) {
 
 void cr_writer_open(struct cr_writer *w) {
   unsigned char *b = thread_buffers();
-  *w = (struct cr_writer){.start = b, .p = b, .end = b == NULL ? b : b + BUFFER};
+  *w =
+      (struct cr_writer){.start = b, .p = b, .end = b == NULL ? b : b + BUFFER};
 }
 
 /* Moves what was written to a block with at least `room` bytes. */

@@ -11,12 +11,12 @@
 /* A block of type CR_MESSAGE. All-r/o once it is linked into a queue. */
 struct cr_message {
   struct cr_block head;
-  struct cr_message *next;           /* in a queue's list of returned ones */
-  uint64_t length;                   /* bytes of data */
-  uint64_t key_length;               /* of these, the sort key in front */
-  uint64_t order;                    /* PriorityQueue: order of arrival */
-  struct cr_block **object;          /* array behind the data */
-  cr_word objects;                   /* how many are counted */
+  struct cr_message *next;  /* in a queue's list of returned ones */
+  uint64_t length;          /* bytes of data */
+  uint64_t key_length;      /* of these, the sort key in front */
+  uint64_t order;           /* PriorityQueue: order of arrival */
+  struct cr_block **object; /* array behind the data */
+  cr_word objects;          /* how many are counted */
   uint32_t unused;
   unsigned char data[];
 };
@@ -41,7 +41,7 @@ struct cr_packet {
 struct cr_writer {
   unsigned char *start, *p, *end;
   struct cr_message *block;
-  struct cr_block **object;          /* malloc'ed list of objects written */
+  struct cr_block **object; /* malloc'ed list of objects written */
   uint32_t objects, object_room;
 };
 void cr_writer_open(struct cr_writer *w);

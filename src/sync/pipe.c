@@ -10,13 +10,13 @@
 #include <errno.h>
 #include <limits.h>
 
-enum { EMBRYO_TIME = 1000000 };      /* ns until a child has entered its slot */
+enum { EMBRYO_TIME = 1000000 }; /* ns until a child has entered its slot */
 
 struct cr_pipe {
   struct cr_block head;
-  struct cr_block *in, *out;         /* references to queues, or NULL; r/o */
-  struct cr_pipe *other;             /* not a reference: compared only; r/o */
-  cr_word64 holder;                  /* incarnation << 32 | slot that held it */
+  struct cr_block *in, *out; /* references to queues, or NULL; r/o */
+  struct cr_pipe *other;     /* not a reference: compared only; r/o */
+  cr_word64 holder;          /* incarnation << 32 | slot that held it */
 };
 
 static struct cr_queue *queue(struct cr_block *b) {
@@ -88,13 +88,12 @@ bool cr_pipe_can_receive(const struct cr_pipe *e) {
   return e->in != NULL;
 }
 
-/* A process that holds the other end, from memory if it still lives. One that
-** is dead is reaped, with which the end may be gone. */
+/* A process that holds the other end; before sending from memory, if it still
+** lives. One that is dead is reaped, with which the end may be gone. */
 static struct cr_slot *holder(struct cr_pipe *e, bool others) {
   uint64_t known = atomic_load_explicit(&e->holder, memory_order_relaxed);
   struct cr_slot *s = cr_slot_at((uint32_t)known);
-  if (known != 0 && cr_slot_alive(s, (uint32_t)(known >> 32)) &&
-      !(others && s->index == cr_self->leader))
+  if (!others && known != 0 && cr_slot_alive(s, (uint32_t)(known >> 32)))
     return s;
   for (;;) {
     s = cr_handle_holder((struct cr_block *)e->other, others);
@@ -102,9 +101,9 @@ static struct cr_slot *holder(struct cr_pipe *e, bool others) {
     cr_wake(&s->life.word, INT_MAX); /* the kernel wakes only one watcher */
     if (cr_reap_all() == 0) break;
   }
-  uint64_t now = s == NULL ? 0
-                           : (uint64_t)atomic_load(&s->life.incarnation) << 32 |
-                                 s->index;
+  uint64_t now =
+      s == NULL ? 0
+                : (uint64_t)atomic_load(&s->life.incarnation) << 32 | s->index;
   atomic_store_explicit(&e->holder, now, memory_order_relaxed);
   return s;
 }

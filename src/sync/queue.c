@@ -15,17 +15,19 @@
 #include "heap.h"
 #include "ring.h"
 
-enum { SHUT = 1, IMMEDIATE = 2 };    /* bits of state */
-enum { BUSY_TIME = 10000000 };       /* ns that a no-wait call waits for a lock
+enum { SHUT = 1, IMMEDIATE = 2 }; /* bits of state */
+enum {
+  BUSY_TIME = 10000000
+}; /* ns that a no-wait call waits for a lock
                                         that is in use, not slept on */
 
 struct cr_queue {
   struct cr_block head;
-  uint32_t kind, maxsize;            /* r/o */
+  uint32_t kind, maxsize; /* r/o */
   cr_word state;
-  cr_word done;                      /* task_done calls, mod 2^32 */
-  cr_word done_wake;                 /* who waits in join */
-  cr_word get_wake, put_wake;        /* who waits for an item, for room */
+  cr_word done;                        /* task_done calls, mod 2^32 */
+  cr_word done_wake;                   /* who waits in join */
+  cr_word get_wake, put_wake;          /* who waits for an item, for room */
   struct cr_message *_Atomic returned; /* given back; under get lock */
   cr_word returned_count;
   _Alignas(64) struct cr_rlock put_lock;
@@ -67,8 +69,10 @@ static void queue_destroy(struct cr_block *b) {
     cr_log_commit_as(&q->get_log, NULL, NULL);
     cr_destroy(&m->head);
   }
-  if (is_ring(q)) cr_ring_destroy(&q->ring, &q->put_log, &q->get_log);
-  else cr_heap_destroy(&q->heap);
+  if (is_ring(q))
+    cr_ring_destroy(&q->ring, &q->put_log, &q->get_log);
+  else
+    cr_heap_destroy(&q->heap);
   cr_free(q);
 }
 
@@ -76,8 +80,10 @@ static void queue_visit(struct cr_block *b, const struct cr_visit *v) {
   struct cr_queue *q = (struct cr_queue *)b;
   struct cr_message *m = atomic_load(&q->returned);
   for (; m != NULL; m = m->next) v->block(m);
-  if (is_ring(q)) cr_ring_visit(&q->ring, v);
-  else cr_heap_visit(&q->heap, v);
+  if (is_ring(q))
+    cr_ring_visit(&q->ring, v);
+  else
+    cr_heap_visit(&q->heap, v);
 }
 
 static __attribute__((constructor)) void register_types(void) {
@@ -121,8 +127,8 @@ static uint32_t stored(struct cr_queue *q) {
 }
 
 uint32_t cr_queue_size(struct cr_queue *q) {
-  return stored(q) + atomic_load_explicit(&q->returned_count,
-                                          memory_order_relaxed);
+  return stored(q) +
+         atomic_load_explicit(&q->returned_count, memory_order_relaxed);
 }
 
 /* Items ever put, mod 2^32. */
@@ -260,7 +266,7 @@ static int fetch(struct cr_queue *q, struct cr_packet *p) {
     take_returned(q, p);
     return 0;
   }
-  if (stored(q) == 0) return EPIPE;  /* ready because it is shut down */
+  if (stored(q) == 0) return EPIPE; /* ready because it is shut down */
   if (is_ring(q)) {
     unsigned char *buffer = cr_reader_buffer();
     if (buffer == NULL) return ENOMEM;
@@ -351,8 +357,10 @@ int cr_queue_join(struct cr_queue *q, int64_t deadline) {
   while (unfinished(q) != 0 && err == 0) {
     struct cr_wait w = {&q->done_wake, cr_wake_want(&q->done_wake, true)};
     if (unfinished(q) == 0) break;
-    if (deadline == 0) err = ETIMEDOUT;
-    else err = cr_sleep(&w, 1, deadline);
+    if (deadline == 0)
+      err = ETIMEDOUT;
+    else
+      err = cr_sleep(&w, 1, deadline);
   }
   if (err == 0) cr_wake_pass(&q->done_wake);
   return err == ETIMEDOUT ? EAGAIN : err;
@@ -360,8 +368,7 @@ int cr_queue_join(struct cr_queue *q, int64_t deadline) {
 
 static void wake_all(cr_word *wake) {
   cr_wake_begin(wake);
-  atomic_store(wake, 0);
-  cr_wake(wake, INT_MAX);
+  atomic_fetch_or(wake, CR_CROWD);
   cr_wake_end(wake);
 }
 

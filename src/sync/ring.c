@@ -5,19 +5,19 @@
 #include <string.h>
 
 enum {
-  GRANULES = 8192,                   /* of 8 bytes in a segment */
-  FIRST = 8,                         /* the header takes 64 bytes */
-  NUMBER_BITS = 19,                  /* of a position: segment number */
-  KEEP = 4,                          /* segments that are not given back */
+  GRANULES = 8192,  /* of 8 bytes in a segment */
+  FIRST = 8,        /* the header takes 64 bytes */
+  NUMBER_BITS = 19, /* of a position: segment number */
+  KEEP = 4,         /* segments that are not given back */
   SEGMENT = 65536
 };
 #define NUMBER_MASK ((1u << NUMBER_BITS) - 1)
-#define SKIP 0xffffffffu             /* length: the rest is in the next one */
+#define SKIP 0xffffffffu /* length: the rest is in the next one */
 
 struct cr_segment {
   struct cr_block head;
   struct cr_segment *_Atomic next;
-  uint32_t number;                   /* written before it is published */
+  uint32_t number; /* written before it is published */
   uint32_t unused[11];
 };
 _Static_assert(sizeof(struct cr_segment) == FIRST * 8, "segment header");
@@ -25,7 +25,7 @@ _Static_assert(sizeof(struct cr_segment) == FIRST * 8, "segment header");
 /* Before each message. */
 struct entry {
   uint32_t length;
-  uint32_t outside;                  /* 1: a block's address follows */
+  uint32_t outside; /* 1: a block's address follows */
 };
 
 static uint32_t position(uint64_t end) {
@@ -133,8 +133,8 @@ static struct cr_segment *next_segment(struct cr_ring *r,
 
 void cr_ring_trim(struct cr_ring *r, const struct cr_ring_side *side) {
   uint32_t t = number_of(position(cr_ring_tail(r)));
-  struct cr_segment *s = segment_from(
-      atomic_load_explicit(&r->writing, memory_order_relaxed), t);
+  struct cr_segment *s =
+      segment_from(atomic_load_explicit(&r->writing, memory_order_relaxed), t);
   if (nearly_empty(r)) shrink(r, side, s);
 }
 
@@ -146,8 +146,8 @@ static void publish(struct cr_ring *r, const struct cr_ring_side *side,
   if (p->block == NULL) {
     atomic_store(&r->tail, tail);
   } else {
-    cr_log_add(side->log, &r->tail, tail);
     cr_log_link(side->log, p->block);
+    cr_log_publish(side->log, &r->tail, tail);
     cr_log_commit_as(side->log, side->lock, side->wake);
   }
   cr_wake_end(side->wake);
@@ -172,8 +172,10 @@ int cr_ring_put(struct cr_ring *r, const struct cr_ring_side *side,
   }
   struct entry *to = entry_at(s, at);
   *to = e;
-  if (p->block != NULL) memcpy(to + 1, &p->block, sizeof p->block);
-  else if (p->length > 0) memcpy(to + 1, p->data, p->length);
+  if (p->block != NULL)
+    memcpy(to + 1, &p->block, sizeof p->block);
+  else if (p->length > 0)
+    memcpy(to + 1, p->data, p->length);
   atomic_store_explicit(&r->writing, s, memory_order_relaxed);
   uint64_t items = cr_ring_items(tail) + 1;
   publish(r, side, p, items << 32 | (at + size));
@@ -209,10 +211,11 @@ void cr_ring_take(struct cr_ring *r, const struct cr_ring_side *side, bool wake,
   struct cr_segment *s;
   struct entry *e = first_entry(r, &at, &s);
   struct cr_message *m = block_of(e);
-  uint64_t next = (uint64_t)(cr_ring_items(head) + 1) << 32 |
-                  (at + size_of(e));
-  if (m != NULL) *out = (struct cr_packet){m->data, m->length, m};
-  else *out = (struct cr_packet){buffer, e->length, NULL};
+  uint64_t next = (uint64_t)(cr_ring_items(head) + 1) << 32 | (at + size_of(e));
+  if (m != NULL)
+    *out = (struct cr_packet){m->data, m->length, m};
+  else
+    *out = (struct cr_packet){buffer, e->length, NULL};
   if (m == NULL) memcpy(buffer, e + 1, e->length);
   if (m != NULL) cr_taken();
   if (wake) cr_wake_begin(side->wake);

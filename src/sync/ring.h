@@ -18,11 +18,11 @@ struct cr_segment;
 
 /* All-zero but for start-up by cr_ring_init; each side has its own line. */
 struct cr_ring {
-  _Alignas(64) cr_word64 tail;       /* under write lock; read by all */
+  _Alignas(64) cr_word64 tail; /* under write lock; read by all */
   struct cr_segment *_Atomic writing;
-  uint32_t segments;                 /* under write lock */
+  uint32_t segments; /* under write lock */
   uint32_t unused;
-  _Alignas(64) cr_word64 head;       /* under read lock; read by all */
+  _Alignas(64) cr_word64 head; /* under read lock; read by all */
   struct cr_segment *_Atomic reading;
 };
 
@@ -30,7 +30,7 @@ struct cr_ring {
 struct cr_ring_side {
   struct cr_rlock *lock;
   struct cr_log *log;
-  cr_word *wake;                     /* who sleeps for the other side's change */
+  cr_word *wake; /* who sleeps for the other side's change */
 };
 
 int cr_ring_init(struct cr_ring *r, struct cr_log *log); /* 0 or ENOMEM */

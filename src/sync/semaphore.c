@@ -9,15 +9,15 @@
 #include <errno.h>
 #include <string.h>
 
-enum { STARVING = 2000000 };         /* ns after which others queue as well */
+enum { STARVING = 2000000 }; /* ns after which others queue as well */
 
 struct cr_semaphore {
   struct cr_block head;
   cr_word count;
-  uint32_t limit;                    /* highest count; r/o */
-  uint32_t bounded;                  /* r/o */
-  cr_word wake;                      /* the turnstile's holder sleeps here */
-  cr_word starving;                  /* 1: he has long slept, do not overtake */
+  uint32_t limit;   /* highest count; r/o */
+  uint32_t bounded; /* r/o */
+  cr_word wake;     /* the turnstile's holder sleeps here */
+  cr_word starving; /* 1: he has long slept, do not overtake */
   uint32_t unused;
   struct cr_rlock turnstile;
 };
@@ -61,8 +61,10 @@ static int wait_inside(struct cr_semaphore *s, int64_t deadline) {
     struct cr_wait w = {&s->wake, cr_wake_want(&s->wake, false)};
     if (take(s)) return 0;
     int64_t now = cr_now();
-    if (since == 0) since = now;
-    else if (now - since > STARVING) atomic_store(&s->starving, 1);
+    if (since == 0)
+      since = now;
+    else if (now - since > STARVING)
+      atomic_store(&s->starving, 1);
     int err = cr_sleep(&w, 1, deadline);
     if (err == 0) continue;
     return err == ETIMEDOUT && take(s) ? 0 : err;
@@ -70,8 +72,8 @@ static int wait_inside(struct cr_semaphore *s, int64_t deadline) {
 }
 
 int cr_semaphore_acquire(struct cr_semaphore *s, int64_t deadline) {
-  bool barred = deadline != 0 && atomic_load_explicit(&s->starving,
-                                                      memory_order_relaxed);
+  bool barred =
+      deadline != 0 && atomic_load_explicit(&s->starving, memory_order_relaxed);
   if (!barred && take(s)) return 0;
   if (deadline == 0) return ETIMEDOUT;
   if (!barred && spin(s)) return 0;
@@ -79,7 +81,7 @@ int cr_semaphore_acquire(struct cr_semaphore *s, int64_t deadline) {
   if (err != 0 && err != EOWNERDEAD)
     return err == ETIMEDOUT && take(s) ? 0 : err;
   err = wait_inside(s, deadline);
-  atomic_store(&s->starving, 0);     /* also what a dead holder left */
+  atomic_store(&s->starving, 0); /* also what a dead holder left */
   atomic_store(&s->wake, 0);
   cr_rlock_release(&s->turnstile);
   return err;

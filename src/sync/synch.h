@@ -15,7 +15,7 @@
 ** list). */
 struct cr_lock {
   struct cr_block head;
-  uint32_t depth;                    /* RLock: how often; by its holder */
+  uint32_t depth; /* RLock: how often; by its holder */
   uint32_t unused;
   struct cr_rlock lock;
 };
@@ -49,7 +49,7 @@ bool cr_event_ready(struct cr_event *e, struct cr_wait *wait);
 ** EOWNERDEAD as acquire does when it was notified. A notification that a
 ** waiter's death has swallowed goes to another one. */
 struct cr_condition;
-struct cr_condition *cr_condition_new(struct cr_lock *lock);  /* takes a ref */
+struct cr_condition *cr_condition_new(struct cr_lock *lock); /* takes a ref */
 struct cr_lock *cr_condition_lock(struct cr_condition *c);
 int cr_condition_wait(struct cr_condition *c, int64_t deadline);
 /* The n that have waited longest; UINT32_MAX: all. */

@@ -20,10 +20,10 @@ struct cr_value {
   struct cr_block head;
   cr_word64 word;
   cr_word64 wide;
-  struct text *text;                 /* linked; under guard */
-  struct cr_block *lock;             /* the Lock that goes with it; counted */
+  struct text *text;     /* linked; under guard */
+  struct cr_block *lock; /* the Lock that goes with it; counted */
   struct cr_rlock guard;
-  struct cr_log log;                 /* of guard: text and its owner */
+  struct cr_log log; /* of guard: text and its owner */
 };
 
 static void guard(struct cr_value *v) {
@@ -44,7 +44,7 @@ static struct text *swap_text(struct cr_value *v, struct text *new) {
   struct text *old = v->text;
   if (old == NULL && new == NULL) return NULL;
   if (old != NULL) cr_taken();
-  cr_log_add(&v->log, &v->text, (uintptr_t)new);
+  cr_log_add(&v->log, &v->text, (uintptr_t) new);
   if (new != NULL) cr_log_link(&v->log, new);
   if (old != NULL) cr_log_take(&v->log, old);
   cr_log_commit_as(&v->log, &v->guard, NULL);

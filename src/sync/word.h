@@ -13,9 +13,9 @@
 
 #define CR_WORD_WIDE 0xfff9000000000000u
 #define CR_WORD_TEXT 0xfffa000000000000u
-#define CR_WORD_BOOLEAN 0xfffb000000000000u  /* + 0 or 1 */
-#define CR_WORD_INTEGER 0xfffc000000000000u  /* + the low 50 bits */
-#define CR_WORD_NAN 0x7ff8000000000000u      /* the only one; and its negative */
+#define CR_WORD_BOOLEAN 0xfffb000000000000u /* + 0 or 1 */
+#define CR_WORD_INTEGER 0xfffc000000000000u /* + the low 50 bits */
+#define CR_WORD_NAN 0x7ff8000000000000u     /* the only one; and its negative */
 #define CR_WORD_SIGN 0x8000000000000000u
 
 /* False: an integer that takes more than a word, or a string. */

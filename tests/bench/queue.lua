@@ -12,7 +12,8 @@ local values = {
 local kind = arg[1]
 local producers, consumers = tonumber(arg[2]), tonumber(arg[3])
 local wanted = tonumber(arg[4])
-local n = wanted // (producers * consumers) * producers * consumers
+local share = producers * consumers
+local n = (wanted + share - 1) // share * share
 
 -- Of the big ones not all of a sample's should be in memory at once.
 local q = Queue(kind == "big" and 8 or 0)

@@ -10,9 +10,9 @@ enum { PARTIES = 3, ROUNDS = 3000 };
 static struct cr_barrier *b;
 static uint32_t handle;
 static struct {
-  cr_word seen[ROUNDS];              /* bit i: somebody had the index i + 1 */
+  cr_word seen[ROUNDS]; /* bit i: somebody had the index i + 1 */
   cr_word broken, acted, faults;
-} *shared;
+} * shared;
 
 static void make(uint32_t parties, bool action) {
   memset(shared, 0, sizeof *shared);

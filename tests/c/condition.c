@@ -9,10 +9,10 @@ static struct cr_lock *l;
 static struct cr_condition *c;
 static uint32_t lock_handle, handle;
 static struct {
-  long items, taken;                 /* under l */
-  cr_word order[CHILDREN];           /* who woke up when */
+  long items, taken;       /* under l */
+  cr_word order[CHILDREN]; /* who woke up when */
   cr_word next;
-} *shared;
+} * shared;
 
 static void make(bool recursive) {
   memset(shared, 0, sizeof *shared);
@@ -20,7 +20,7 @@ static void make(bool recursive) {
   if (l == NULL || cr_handle_new(&l->head, &lock_handle) != 0) exit(99);
   c = cr_condition_new(l);
   if (c == NULL || cr_handle_new((struct cr_block *)c, &handle) != 0) exit(99);
-  cr_handle_drop(lock_handle);       /* the condition keeps it */
+  cr_handle_drop(lock_handle); /* the condition keeps it */
 }
 
 static int lock(void) {

@@ -10,9 +10,9 @@ enum { CHILDREN = 3, ROUNDS = 20000 };
 static struct cr_lock *l;
 static uint32_t handle;
 static struct {
-  long count;                        /* under l */
+  long count; /* under l */
   cr_word inside, violations, deaths;
-} *shared;
+} * shared;
 
 static void make(bool recursive) {
   l = cr_lock_new(recursive);

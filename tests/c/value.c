@@ -32,8 +32,7 @@ static bool same(const struct cr_scalar *x, const struct cr_scalar *y) {
     case CR_INTEGER: return x->integer == y->integer;
     case CR_FLOAT:
       return signbit(x->number) == signbit(y->number) &&
-             (x->number == y->number ||
-              (isnan(x->number) && isnan(y->number)));
+             (x->number == y->number || (isnan(x->number) && isnan(y->number)));
     case CR_BOOLEAN: return x->boolean == y->boolean;
     default:
       return x->string.length == y->string.length &&
@@ -58,9 +57,10 @@ static void make(struct cr_scalar initial) {
 static const struct cr_scalar *samples(int *n) {
   static struct cr_scalar s[40];
   int64_t edge = INT64_C(1) << 49;
-  const int64_t integers[] = {0,    1,         -1,        edge - 1, edge,
+  const int64_t integers[] = {0,     1,         -1,        edge - 1,  edge,
                               -edge, -edge - 1, INT64_MAX, INT64_MIN, WIDE};
-  const double numbers[] = {0.0, -0.0, 1.5, -1e300, INFINITY, -INFINITY,
+  const double numbers[] = {0.0,         -0.0,         1.5,
+                            -1e300,      INFINITY,     -INFINITY,
                             (double)NAN, -(double)NAN, 5e-324};
   *n = 0;
   for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
@@ -223,9 +223,10 @@ static void array(void) {
 
 static void write_elements(int number) {
   for (uint32_t i = 0;; i++) {
-    struct cr_scalar s = i % 3 == 0   ? integer(WIDE + number)
-                         : i % 3 == 1 ? integer(number)
-                                      : number == 0 ? integer(0) : integer(-1);
+    struct cr_scalar s = i % 3 == 0    ? integer(WIDE + number)
+                         : i % 3 == 1  ? integer(number)
+                         : number == 0 ? integer(0)
+                                       : integer(-1);
     cr_array_set(a, 1 + i % 4, &s);
   }
 }

@@ -39,7 +39,8 @@ static pid_t start(void (*role)(long), long n) {
 int main(int argc, char **argv) {
   if (argc != 5) return 2;
   int producers = atoi(argv[2]), consumers = atoi(argv[3]);
-  long n = atol(argv[4]) / (producers * consumers) * (producers * consumers);
+  long wanted = atol(argv[4]), share = producers * consumers;
+  long n = (wanted + share - 1) / share * share;
   char byte = 0;
   size = argv[1][0] == 'i' ? 8 : argv[1][0] == 's' ? 100 : 1000000;
   buffer = calloc(1, size);
@@ -54,6 +55,6 @@ int main(int argc, char **argv) {
     bench_must(write(gate[1], &byte, 1), "write");
   consume(n / consumers);
   for (int i = 0; i < producers + consumers - 1; i++) bench_wait(-1);
-  bench_report((bench_now() - begin) * (double)atol(argv[4]) / (double)n);
+  bench_report((bench_now() - begin) * (double)wanted / (double)n);
   return 0;
 }

@@ -33,7 +33,8 @@ def consume(q, n, ready, gate, _):
 
 def main(kind, producers, consumers, wanted):
     set_start_method("fork")
-    n = wanted // (producers * consumers) * producers * consumers
+    share = producers * consumers
+    n = (wanted + share - 1) // share * share
     # Of the big ones not all of a sample's should be in memory at once.
     q = Queue(8 if kind == "big" else 0)
     ready, gate = Queue(), Queue()

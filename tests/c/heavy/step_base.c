@@ -5,8 +5,8 @@
 static struct cr_lock_block {
   struct cr_block head;
   struct cr_rlock lock;
-  cr_word count;                     /* under lock */
-} *object;
+  cr_word count; /* under lock */
+} * object;
 static uint32_t handle;
 
 /* ---- a plain object with a lock in it ---- */
@@ -47,7 +47,7 @@ static void object_op(void) {
 
 enum { MANY = 400 };
 static uint32_t many[MANY];
-static int held;                     /* of many[]; as many as make a chunk full */
+static int held; /* of many[]; as many as make a chunk full */
 static bool counted;
 
 /* Finds out how many handles fit before the table grows. */
@@ -191,38 +191,67 @@ static const struct step steps[] = {
     {.name = "alloc and free: object and runs", .op = blocks_op},
     {.name = "alloc and free: new slab", .op = new_slab_op, .cold = true},
     {.name = "new object with a handle, dropped", .op = object_op},
-    {.name = "handle added and dropped", .setup = object_make, .op = handle_op,
+    {.name = "handle added and dropped",
+     .setup = object_make,
+     .op = handle_op,
      .check = object_drop},
-    {.name = "handle table grows", .setup = handles_setup, .op = handles_op,
+    {.name = "handle table grows",
+     .setup = handles_setup,
+     .op = handles_op,
      .check = handles_drop},
-    {.name = "lock and unlock", .setup = object_make, .op = lock_op,
-     .early = lock_early, .check = object_drop},
-    {.name = "unlock, two sleepers", .setup = object_make, .enter = lock_take,
-     .attend = lock_attend, .op = unlock_op, .early = unlock_early,
+    {.name = "lock and unlock",
+     .setup = object_make,
+     .op = lock_op,
+     .early = lock_early,
      .check = object_drop},
-    {.name = "lock that is held, another sleeper", .setup = locked_make,
-     .attend = locked_attend, .op = lock_op, .wake = unlock_op,
-     .early = locked_early, .check = object_drop},
-    {.name = "fork, wait, reap (parent killed)", .setup = object_make,
-     .op = fork_op, .early = fork_early, .check = fork_object_check, .cold = true},
-    {.name = "fork with a long handle table", .setup = handles_setup,
-     .op = fork_op, .early = fork_early, .check = fork_handles_check, .cold = true},
+    {.name = "unlock, two sleepers",
+     .setup = object_make,
+     .enter = lock_take,
+     .attend = lock_attend,
+     .op = unlock_op,
+     .early = unlock_early,
+     .check = object_drop},
+    {.name = "lock that is held, another sleeper",
+     .setup = locked_make,
+     .attend = locked_attend,
+     .op = lock_op,
+     .wake = unlock_op,
+     .early = locked_early,
+     .check = object_drop},
+    {.name = "fork, wait, reap (parent killed)",
+     .setup = object_make,
+     .op = fork_op,
+     .early = fork_early,
+     .check = fork_object_check,
+     .cold = true},
+    {.name = "fork with a long handle table",
+     .setup = handles_setup,
+     .op = fork_op,
+     .early = fork_early,
+     .check = fork_handles_check,
+     .cold = true},
 };
 
 /* ---- double faults ---- */
 
-static const struct step reap_blocks = {
-    .name = "reaper of: alloc and free", .first = step_first,
-    .op = step_reap_op};
-static const struct step again_blocks = {
-    .name = "alloc and free after: the same", .first = step_first,
-    .op = blocks_op};
-static const struct step reap_handles = {
-    .name = "reaper of: handle table grows", .first = step_first,
-    .setup = handles_setup, .op = step_reap_op, .check = handles_drop};
-static const struct step again_lock = {
-    .name = "lock after: the same", .first = step_first, .setup = object_make,
-    .op = lock_op, .check = object_drop};
+static const struct step reap_blocks = {.name = "reaper of: alloc and free",
+                                        .first = step_first,
+                                        .op = step_reap_op};
+static const struct step again_blocks = {.name =
+                                             "alloc and free after: the same",
+                                         .first = step_first,
+                                         .op = blocks_op};
+static const struct step reap_handles = {.name =
+                                             "reaper of: handle table grows",
+                                         .first = step_first,
+                                         .setup = handles_setup,
+                                         .op = step_reap_op,
+                                         .check = handles_drop};
+static const struct step again_lock = {.name = "lock after: the same",
+                                       .first = step_first,
+                                       .setup = object_make,
+                                       .op = lock_op,
+                                       .check = object_drop};
 
 int main(int argc, char **argv) {
   (void)argc;

@@ -9,10 +9,11 @@
 static struct cr_queue *q;
 static uint32_t q_handle;
 static uint32_t first, next;
-static struct packet_form form;      /* of its messages */
+static struct packet_form form; /* of its messages */
 
 static const struct packet_form tiny = {.length = 8};
 static const struct packet_form page = {.length = 8000};
+static const struct packet_form wide = {.length = 1900}; /* no room for it */
 static const struct packet_form block = {.length = 200, .block = true};
 static const struct packet_form keyed = {.length = 8, .keyed = true};
 
@@ -146,9 +147,9 @@ static void block_setup(void) {
 /* How many puts or gets come before the one that changes the memory in use:
 ** found out once by trying. */
 static uint32_t puts_until(int sign) {
-  static uint32_t known[2];
+  static uint32_t known[2]; /* plus 1 */
   uint32_t *n = &known[sign > 0];
-  if (*n != 0) return *n;
+  if (*n != 0) return *n - 1;
   size_t used;
   uint32_t start = next;
   do {
@@ -156,25 +157,25 @@ static uint32_t puts_until(int sign) {
     fill(1);
     must(next - start < 1000, "memory never changes");
   } while (sign > 0 ? cr_arena_used() <= used : cr_arena_used() >= used);
-  return *n = next - start - 1;
+  *n = next - start;
+  return *n - 1;
 }
 
 static void growing_setup(void) {
-  for (int i = 0; i < 2; i++) {      /* the first time only counts */
+  for (int i = 0; i < 2; i++) { /* the first time only counts */
     queue_make(CR_FIFO, 0);
     form = page;
     uint32_t n = puts_until(1);
     if (next == 0) {
       fill(n);
-      form = tiny;
-      form.length = 4000;
+      form = wide;
       return;
     }
     queue_drop(true);
   }
 }
 
-enum { LONG = 120 };                 /* messages of a page: many segments */
+enum { LONG = 120 }; /* messages of a page: many segments */
 
 /* Grown, then drained but for one message: the put that reaches the next
 ** segment gives those behind it back. */
@@ -186,6 +187,7 @@ static void shrinking_setup(void) {
   uint32_t n = puts_until(-1);
   if (next == LONG) {
     fill(n);
+    form = wide;
     return;
   }
   queue_drop(true);
@@ -196,14 +198,15 @@ static void shrinking_setup(void) {
 static void trimming_setup(void) {
   queue_make(CR_FIFO, 0);
   form = page;
-  fill(LONG);
+  fill(LONG - 1);
+  form = tiny;
+  fill(1);
   skip(LONG - 1);
 }
 
 /* The get that crosses into the next segment. */
 static void crossing_setup(void) {
   growing_setup();
-  form = page;
   uint32_t n = next;
   fill(4);
   skip(n);
@@ -323,8 +326,10 @@ static void slept_put_op(void) {
 static void slept_put_check(bool done) {
   uint32_t got;
   skip(next - first);
-  if (packet_get(q, &got, 0) == 0) must(got == 777, "got message %x", got);
-  else must(!done, "a finished put is lost");
+  if (packet_get(q, &got, 0) == 0)
+    must(got == 777, "got message %x", got);
+  else
+    must(!done, "a finished put is lost");
   drop_empty(done);
 }
 
@@ -597,8 +602,10 @@ static void pipe_receive_op(void) {
 static void pipe_send_check(bool done) {
   uint32_t got;
   must(pipe_receive(&got, 0) == 0 && got == 0, "first message lost");
-  if (pipe_receive(&got, 0) == 0) must(got == 1, "got message %x", got);
-  else must(!done, "a finished send is lost");
+  if (pipe_receive(&got, 0) == 0)
+    must(got == 1, "got message %x", got);
+  else
+    must(!done, "a finished send is lost");
   must(pipe_receive(&got, 0) == EAGAIN, "message %x too many", got);
   pipe_send(2);
   must(pipe_receive(&got, 0) == 0 && got == 2, "unusable afterwards");
@@ -618,7 +625,8 @@ static void pipe_receive_check(bool done) {
 static void pipe_sleeper(int number) {
   uint32_t got = 0;
   cr_handle_drop(end_handle[0]);
-  atomic_store(&shared->value[number], (uint32_t)pipe_receive(&got, CR_FOREVER));
+  atomic_store(&shared->value[number],
+               (uint32_t)pipe_receive(&got, CR_FOREVER));
   step_awake();
 }
 
@@ -636,8 +644,7 @@ static void pipe_wake_check(bool done) {
   step_all_awake("a message");
   must(atomic_load(&shared->value[0]) == 0, "receive gave %u",
        atomic_load(&shared->value[0]));
-  while (pipe_receive(&got, 0) == 0)
-    must(got == 2, "got message %x", got);
+  while (pipe_receive(&got, 0) == 0) must(got == 2, "got message %x", got);
   pipe_drop(done);
 }
 
@@ -672,92 +679,179 @@ static void pipe_make_op(void) {
 /* ---- the list ---- */
 
 static const struct step steps[] = {
-    {.name = "put, small", .setup = small_setup, .op = put_op,
+    {.name = "put, small",
+     .setup = small_setup,
+     .op = put_op,
      .check = put_check},
-    {.name = "put, small; next user before the reaper", .setup = small_setup,
-     .op = put_op, .early = put_early, .check = drop_empty},
-    {.name = "put, block", .setup = block_setup, .op = put_op,
+    {.name = "put, small; next user before the reaper",
+     .setup = small_setup,
+     .op = put_op,
+     .early = put_early,
+     .check = drop_empty},
+    {.name = "put, block",
+     .setup = block_setup,
+     .op = put_op,
      .check = put_check},
-    {.name = "put, block; next user before the reaper", .setup = block_setup,
-     .op = put_op, .early = put_early, .check = drop_empty},
-    {.name = "put, new segment", .setup = growing_setup, .op = put_op,
+    {.name = "put, block; next user before the reaper",
+     .setup = block_setup,
+     .op = put_op,
+     .early = put_early,
+     .check = drop_empty},
+    {.name = "put, new segment",
+     .setup = growing_setup,
+     .op = put_op,
      .check = put_check},
     {.name = "put, new segment; next user before the reaper",
-     .setup = growing_setup, .op = put_op, .early = put_early,
+     .setup = growing_setup,
+     .op = put_op,
+     .early = put_early,
      .check = drop_empty},
-    {.name = "put, ring shrinks", .setup = shrinking_setup, .op = put_op,
+    {.name = "put, ring shrinks",
+     .setup = shrinking_setup,
+     .op = put_op,
      .check = put_check},
-    {.name = "get, small", .setup = small_setup, .op = get_op,
+    {.name = "get, small",
+     .setup = small_setup,
+     .op = get_op,
      .check = get_check},
-    {.name = "get, block", .setup = block_setup, .op = get_op,
+    {.name = "get, block",
+     .setup = block_setup,
+     .op = get_op,
      .check = get_check},
-    {.name = "get, next segment", .setup = crossing_setup, .op = get_op,
+    {.name = "get, next segment",
+     .setup = crossing_setup,
+     .op = get_op,
      .check = get_check},
-    {.name = "get, ring trimmed", .setup = trimming_setup, .op = get_op,
+    {.name = "get, ring trimmed",
+     .setup = trimming_setup,
+     .op = get_op,
      .check = get_check},
-    {.name = "put wakes a consumer", .setup = empty_setup,
-     .attend = get_attend, .op = put_op, .early = wake_get_early,
+    {.name = "put wakes a consumer",
+     .setup = empty_setup,
+     .attend = get_attend,
+     .op = put_op,
+     .early = wake_get_early,
      .check = wake_get_check},
-    {.name = "put of a block wakes a consumer", .setup = empty_block_setup,
-     .attend = get_attend, .op = put_op, .early = wake_get_early,
+    {.name = "put of a block wakes a consumer",
+     .setup = empty_block_setup,
+     .attend = get_attend,
+     .op = put_op,
+     .early = wake_get_early,
      .check = wake_get_check},
-    {.name = "get wakes a producer", .setup = full_setup,
-     .attend = put_attend, .op = get_op, .early = wake_put_early,
+    {.name = "get wakes a producer",
+     .setup = full_setup,
+     .attend = put_attend,
+     .op = get_op,
+     .early = wake_put_early,
      .check = wake_put_check},
-    {.name = "get of a block wakes a producer", .setup = full_block_setup,
-     .attend = put_attend, .op = get_op, .early = wake_put_early,
+    {.name = "get of a block wakes a producer",
+     .setup = full_block_setup,
+     .attend = put_attend,
+     .op = get_op,
+     .early = wake_put_early,
      .check = wake_put_check},
-    {.name = "get that sleeps", .setup = empty_setup, .op = get_op,
-     .wake = wake_by_put, .check = slept_get_check},
-    {.name = "put that sleeps", .setup = full_setup, .op = slept_put_op,
-     .wake = wake_by_get, .check = slept_put_check},
-    {.name = "put of a queue in a message", .setup = carry_setup,
-     .op = put_op, .check = carry_check},
-    {.name = "get of a queue in a message", .setup = carry_get_setup,
-     .op = carry_get_op, .check = carry_check},
+    {.name = "get that sleeps",
+     .setup = empty_setup,
+     .op = get_op,
+     .wake = wake_by_put,
+     .check = slept_get_check},
+    {.name = "put that sleeps",
+     .setup = full_setup,
+     .op = slept_put_op,
+     .wake = wake_by_get,
+     .check = slept_put_check},
+    {.name = "put of a queue in a message",
+     .setup = carry_setup,
+     .op = put_op,
+     .check = carry_check},
+    {.name = "get of a queue in a message",
+     .setup = carry_get_setup,
+     .op = carry_get_op,
+     .check = carry_check},
     {.name = "queue made", .op = make_op},
     {.name = "nested queues made and destroyed", .op = nest_op},
     {.name = "PriorityQueue made and destroyed", .op = heap_op},
-    {.name = "get and unget", .setup = small_setup, .op = unget_op,
+    {.name = "get and unget",
+     .setup = small_setup,
+     .op = unget_op,
      .check = get_check},
-    {.name = "get of a returned message", .setup = returned_setup,
-     .op = get_op, .check = get_check},
-    {.name = "task_done, two in join", .setup = join_setup,
-     .attend = join_attend, .op = task_done_op, .early = join_early,
+    {.name = "get of a returned message",
+     .setup = returned_setup,
+     .op = get_op,
+     .check = get_check},
+    {.name = "task_done, two in join",
+     .setup = join_setup,
+     .attend = join_attend,
+     .op = task_done_op,
+     .early = join_early,
      .check = drop_empty},
-    {.name = "shutdown, two consumers", .setup = empty_setup,
-     .attend = shutdown_attend, .op = shutdown_op, .early = shutdown_early,
+    {.name = "shutdown, two consumers",
+     .setup = empty_setup,
+     .attend = shutdown_attend,
+     .op = shutdown_op,
+     .early = shutdown_early,
      .check = queue_drop},
-    {.name = "immediate shutdown", .setup = block_setup,
-     .op = shutdown_now_op, .check = shutdown_now_check},
-    {.name = "LifoQueue put", .setup = lifo_setup, .op = put_op,
+    {.name = "immediate shutdown",
+     .setup = block_setup,
+     .op = shutdown_now_op,
+     .check = shutdown_now_check},
+    {.name = "LifoQueue put",
+     .setup = lifo_setup,
+     .op = put_op,
      .check = put_check},
-    {.name = "LifoQueue put, growing", .setup = heap_growing_setup,
-     .op = put_op, .check = put_check},
-    {.name = "LifoQueue get", .setup = lifo_setup, .op = get_op,
+    {.name = "LifoQueue put, growing",
+     .setup = heap_growing_setup,
+     .op = put_op,
+     .check = put_check},
+    {.name = "LifoQueue get",
+     .setup = lifo_setup,
+     .op = get_op,
      .check = get_check},
-    {.name = "LifoQueue put wakes a consumer", .setup = heap_wake_setup,
-     .attend = get_attend, .op = put_op, .early = wake_get_early,
+    {.name = "LifoQueue put wakes a consumer",
+     .setup = heap_wake_setup,
+     .attend = get_attend,
+     .op = put_op,
+     .early = wake_get_early,
      .check = wake_get_check},
-    {.name = "LifoQueue get that sleeps", .setup = heap_wake_setup,
-     .op = get_op, .wake = wake_by_put, .check = slept_get_check},
-    {.name = "PriorityQueue put", .setup = priority_put_setup, .op = put_op,
+    {.name = "LifoQueue get that sleeps",
+     .setup = heap_wake_setup,
+     .op = get_op,
+     .wake = wake_by_put,
+     .check = slept_get_check},
+    {.name = "PriorityQueue put",
+     .setup = priority_put_setup,
+     .op = put_op,
      .check = priority_put_check},
-    {.name = "PriorityQueue get", .setup = priority_setup, .op = get_op,
+    {.name = "PriorityQueue get",
+     .setup = priority_setup,
+     .op = get_op,
      .check = get_check},
-    {.name = "PriorityQueue get wakes a producer", .setup = heap_full_setup,
-     .attend = put_attend, .op = get_op, .early = wake_put_early,
+    {.name = "PriorityQueue get wakes a producer",
+     .setup = heap_full_setup,
+     .attend = put_attend,
+     .op = get_op,
+     .early = wake_put_early,
      .check = wake_put_check},
     {.name = "Pipe made and destroyed", .op = pipe_make_op},
-    {.name = "Pipe send", .setup = pipe_send_setup, .op = pipe_send_op,
+    {.name = "Pipe send",
+     .setup = pipe_send_setup,
+     .op = pipe_send_op,
      .check = pipe_send_check},
-    {.name = "Pipe receive", .setup = pipe_send_setup, .op = pipe_receive_op,
+    {.name = "Pipe receive",
+     .setup = pipe_send_setup,
+     .op = pipe_receive_op,
      .check = pipe_receive_check},
-    {.name = "Pipe send wakes a receiver", .setup = pipe_setup,
-     .attend = pipe_wake_attend, .op = pipe_send_op, .check = pipe_wake_check},
-    {.name = "Pipe closed under a receiver", .setup = pipe_setup,
-     .attend = pipe_close_attend, .op = pipe_close_op,
-     .early = pipe_close_early, .check = pipe_close_check},
+    {.name = "Pipe send wakes a receiver",
+     .setup = pipe_setup,
+     .attend = pipe_wake_attend,
+     .op = pipe_send_op,
+     .check = pipe_wake_check},
+    {.name = "Pipe closed under a receiver",
+     .setup = pipe_setup,
+     .attend = pipe_close_attend,
+     .op = pipe_close_op,
+     .early = pipe_close_early,
+     .check = pipe_close_check},
 };
 
 static const struct step *find(const char *name) {
@@ -782,15 +876,20 @@ static void both_check(bool done) {
 }
 
 static const struct {
-  const char *first;                 /* what the first one does */
-  void (*op)(void);                  /* the second; NULL: it reaps */
+  const char *first; /* what the first one does */
+  void (*op)(void);  /* the second; NULL: it reaps */
   int stride;
 } doubles[] = {
-    {"put, small", put_op, 2},           {"put, small", get_op, 5},
-    {"put, new segment", put_op, 17},    {"put, block", NULL, 17},
-    {"put, block", put_op, 17},          {"get, block", NULL, 13},
-    {"get, block", get_op, 13},          {"put, ring shrinks", put_op, 31},
-    {"get, ring trimmed", get_op, 41},   {"put of a queue in a message", NULL, 17},
+    {"put, small", put_op, 2},
+    {"put, small", get_op, 5},
+    {"put, new segment", put_op, 17},
+    {"put, block", NULL, 17},
+    {"put, block", put_op, 17},
+    {"get, block", NULL, 13},
+    {"get, block", get_op, 13},
+    {"put, ring shrinks", put_op, 31},
+    {"get, ring trimmed", get_op, 41},
+    {"put of a queue in a message", NULL, 17},
     {"get of a queue in a message", NULL, 17},
     {"nested queues made and destroyed", NULL, 97},
 };
@@ -799,9 +898,13 @@ static void run_double(const char *name, void (*op)(void), int stride) {
   const struct step *a = find(name);
   char text[100];
   snprintf(text, sizeof text, "%s of: %s",
-           op == NULL ? "reaper" : op == put_op ? "next put" : "next get",
+           op == NULL     ? "reaper"
+           : op == put_op ? "next put"
+                          : "next get",
            name);
-  struct step b = {.name = text, .setup = a->setup, .first = step_first,
+  struct step b = {.name = text,
+                   .setup = a->setup,
+                   .first = step_first,
                    .op = op == NULL ? step_reap_op : op,
                    .check = a->check == carry_check ? carry_check
                             : a->setup != NULL      ? both_check
