@@ -60,12 +60,14 @@ CORE_OBJECTS = $(call objects,base) $(call objects,sync)
 LIB_OBJECTS = $(CORE_OBJECTS) $(call objects,bind)
 HOST_OBJECTS = $(call objects,host)
 LUA_FILES = $(wildcard lua/*.lua)
-C_TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/c/*.c))
+C_TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/c/*.c \
+  tests/c/bind/*.c))
 C_HEAVY = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/c/heavy/*.c))
 LUA_TESTS = $(wildcard tests/*.lua tests/regress/*.lua)
 PRODUCTS = $(addprefix $(BUILD)/,cluarun libcluarun.a libcluarun.so cluarun.so \
   cluarun.pc)
-C_FILES = $(wildcard include/*.h src/*/*.[ch] tests/c/*.[ch] tests/c/heavy/*.[ch])
+C_FILES = $(wildcard include/*.h src/*/*.[ch] tests/c/*.[ch] \
+  tests/c/*/*.[ch])
 LUA_CHECKED = $(LUA_FILES) $(wildcard scripts/*.lua tests/*.lua tests/*/*.lua)
 
 all: $(PRODUCTS)
@@ -131,6 +133,12 @@ $(BUILD)/tests/c/embed: tests/c/embed.c $(BUILD)/libcluarun.so
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) -o $@ $< -L$(BUILD) \
 	  -lcluarun -Wl,-rpath,'$$ORIGIN/../..' $(ALL_LDFLAGS) $(LUA_LIBS)
+$(BUILD)/tests/c/bind/%: INC = -Isrc/base -Isrc/sync -Isrc/bind -Iinclude \
+  -Itests/c $(LUA_CFLAGS)
+$(BUILD)/tests/c/bind/%: tests/c/bind/%.c $(BUILD)/libcluarun.a
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) -o $@ $< \
+	  $(BUILD)/libcluarun.a $(ALL_LDFLAGS) $(LUA_STATIC) -lm -ldl
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libcore.a
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) -o $@ $< \

@@ -29,9 +29,10 @@ local function read_chunk()
   local text = read_line(prompt("_PROMPT", "> "))
   if not text then return false end
   if text:sub(1, 1) == "=" then text = "return " .. text:sub(2) end
-  local f, message = load("return " .. text, "=stdin")
+  local f = load("return " .. text, "=stdin")
   if f then return f end
   while true do
+    local message
     f, message = load(text, "=stdin")
     if f or not is_incomplete(message) then return f, message end
     local more = read_line(prompt("_PROMPT2", ">> "))

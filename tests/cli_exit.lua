@@ -54,6 +54,7 @@ tap.test("after a fork in -e the child goes on like its parent", function()
 end)
 
 tap.test("os.exit in a coroutine, in a pcall", function()
-  local _, _, status = tap.lua "pcall(coroutine.wrap(function() os.exit(5) end))"
+  local _, _, status = tap.lua [[
+    pcall(coroutine.wrap(function() os.exit(5) end))]]
   tap.eq(status, 5)
 end)

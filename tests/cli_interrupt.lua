@@ -90,10 +90,13 @@ tap.test("the script's own hook is still there afterwards", function()
 end)
 
 tap.test("sleep and a wait end by it", function()
-  for _, wait in ipairs { "sleep(60)", "Queue():get()", "Lock():acquire() Event():wait()" } do
+  for _, wait in ipairs {
+    "sleep(60)", "Queue():get()", "Lock():acquire() Event():wait()",
+  } do
     local out, err, status = interrupt("print(pcall(function() print 'ready' "
       .. wait .. " end)) print 'after'")
-    tap.ok(out:find "^false\t[^\n]*:1: interrupted!\nafter\n", wait .. ": " .. out)
+    tap.ok(out:find "^false\t[^\n]*:1: interrupted!\nafter\n",
+      wait .. ": " .. out)
     tap.eq(err, "")
     tap.eq(status, 0)
   end

@@ -303,6 +303,23 @@ test("a module that is not loaded is required", function()
   fails("module 'marshal_b' not found", q.get, q)
 end)
 
+test("a module that receives while it is required for a message", function()
+  local other = Queue()
+  package.preload.marshal_c = function()
+    local x = other:get()
+    return { f = function() return x end }
+  end
+  other:put(1)
+  local f = require "marshal_c".f
+  q:put { f, "tail", { 5 } }
+  package.loaded.marshal_c = nil
+  other:put(("other"):rep(100))
+  local r = q:get()
+  eq({ r[2], r[3] }, { "tail", { 5 } })
+  eq(r[1](), ("other"):rep(100))
+  package.loaded.marshal_c, package.preload.marshal_c = nil, nil
+end)
+
 test("globals of Lua functions are sent by value", function()
   marshal_f = function() return 1 end -- luacheck: ignore
   ok(sent(marshal_f) ~= marshal_f) -- luacheck: ignore
@@ -318,9 +335,26 @@ test("synchronisation objects", function()
   ok(r[1] == p and r[2][1] == p and r.q == q)
   local a = Pipe()
   ok(sent(a) == a)
-  for _, make in ipairs { LifoQueue, PriorityQueue } do
-    local o = make()
-    ok(sent(o) == o)
+  for _, o in ipairs { LifoQueue(), PriorityQueue(), Lock(), RLock(),
+    Semaphore(), BoundedSemaphore(), Event(), Condition(), Barrier(2),
+    Value(1), Array(3) } do
+    ok(rawequal(sent(o), o), tostring(o))
+  end
+end)
+
+test("a new object arrives with its type", function()
+  local makers = { Queue, LifoQueue, PriorityQueue, Lock, RLock, Semaphore,
+    BoundedSemaphore, Event, Condition, function() return Barrier(2) end,
+    function() return Value(1) end, function() return Array(3) end, Pipe }
+  local pid = fork()
+  if pid == 0 then
+    for _, make in ipairs(makers) do q:put((make())) end
+    os.exit(0)
+  end
+  wait(pid)
+  for _, make in ipairs(makers) do
+    local mine, got = make(), q:get()
+    ok(getmetatable(mine) == getmetatable(got), tostring(got))
   end
 end)
 

@@ -125,7 +125,7 @@ tap.test("a string error and its traceback", function()
   local print_out, result, again =
     err:match "^(.*)RESULT (.*)AGAIN (.*)$"
   tap.ok(print_out:find "^Process w %(pid %d+%):\n[^\n]+:1: boom\nstack trac")
-  tap.ok(print_out:find "local 'inner'", print_out)
+  tap.ok(print_out:find "in upvalue 'inner'", print_out)
   tap.ok(not print_out:find "parents_frame", "only the child's frames")
   tap.ok(not print_out:find "start", "only the child's frames")
   tap.ok(result:find "^[^\n]+:1: boom\nin Process w %(pid %d+%), stack trac")

@@ -11,9 +11,7 @@
 /* A number that no other class of any related process has: one that is unique to
 ** this thread of this process, and a count. */
 static uint64_t new_number(void) {
-  static _Thread_local struct {
-    uint32_t owner, prefix, count;
-  } last;
+  static _Thread_local struct { uint32_t owner, prefix, count; } last;
   uint32_t owner = atomic_load(&cr_self->life.incarnation);
   if (last.owner != owner || ++last.count == 0) {
     last.owner = owner;

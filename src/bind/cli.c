@@ -52,6 +52,7 @@ static int host_open(lua_State *L) {
     lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
   }
   cluarun_openlibs(L);
+  lua_gc(L, LUA_GCRESTART);
   lua_gc(L, LUA_GCGEN, 0, 0);
   return 0;
 }
@@ -172,6 +173,7 @@ int cluarun_main(int argc, char **argv) {
   struct cr_heap *heap = cr_heap_new();
   lua_State *L = heap != NULL ? lua_newstate(cr_heap_alloc, heap) : NULL;
   if (L == NULL) return cannot(name, "create state", "not enough memory");
+  lua_gc(L, LUA_GCSTOP); /* until the libraries are there */
   lua_atpanic(L, panic);
   cr_warn_open(L);
   cr_interrupt_install(L);

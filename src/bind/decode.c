@@ -30,11 +30,9 @@ static int decode_all(struct cr_decoder *d) {
   return n;
 }
 
-int cr_decode(lua_State *L, const struct cr_packet *p) {
+static int decode_bytes(lua_State *L, const struct cr_packet *p, size_t key) {
   struct cr_decoder d;
-  size_t key = p->block == NULL ? 0 : (size_t)p->block->key_length;
   d.L = L;
-  if (key > p->length) return cr_damaged(&d);
   d.start = d.p = p->data + key;
   d.end = p->data + p->length;
   d.block = p->block;
@@ -44,6 +42,21 @@ int cr_decode(lua_State *L, const struct cr_packet *p) {
   d.budget = p->length;
   d.seen = 0;
   return decode_all(&d);
+}
+
+/* The thread's buffer is overwritten by its next get, which may come while this
+** message is read: from a module that is required, from a finalizer. */
+static int decode_copy(lua_State *L, const struct cr_packet *p) {
+  unsigned char bytes[CR_INLINE_MAX];
+  memcpy(bytes, p->data, p->length);
+  return decode_bytes(L, &(struct cr_packet){bytes, p->length, NULL}, 0);
+}
+
+int cr_decode(lua_State *L, const struct cr_packet *p) {
+  if (p->block == NULL && p->length <= CR_INLINE_MAX) return decode_copy(L, p);
+  size_t key = p->block == NULL ? 0 : (size_t)p->block->key_length;
+  if (key > p->length) return luaL_error(L, "damaged message");
+  return decode_bytes(L, p, key);
 }
 
 bool cr_decode_simple(lua_State *L, const struct cr_packet *p) {

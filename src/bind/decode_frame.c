@@ -35,9 +35,10 @@ static void set_owner(struct cr_decoder *d, struct cr_dframe *f) {
     lua_setmetatable(L, f->base);
     return;
   }
-  lua_rawseti(L, d->seen, -1 - 2 * (lua_Integer)d->later);
+  cr_decode_note(d, -1 - 2 * (lua_Integer)d->later);
   lua_pushvalue(L, f->base);
-  lua_rawseti(L, d->seen, -2 - 2 * (lua_Integer)d->later);
+  cr_decode_note(d, -2 - 2 * (lua_Integer)d->later);
+  lua_pop(L, 2);
   d->later++;
 }
 

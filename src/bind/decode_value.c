@@ -5,25 +5,30 @@
 #include "names.h"
 #include "object.h"
 
-/* The second frame of slots: what `seen` is, and what the frames grow into. */
-static void prepare(struct cr_decoder *d, int base) {
-  lua_State *L = d->L;
-  lua_newtable(L);
-  lua_insert(L, base);
-  lua_pushnil(L);
-  lua_insert(L, base + 1);
-  d->seen = base;
+/* Two slots: for the table `seen`, made when it is needed, and for the memory
+** that the frames grow into. */
+static void prepare(struct cr_decoder *d) {
+  lua_pushnil(d->L);
+  lua_pushnil(d->L);
+  d->seen = lua_gettop(d->L) - 1;
 }
 
 bool cr_decode_noted(struct cr_decoder *d, uint64_t place) {
-  if (lua_rawgeti(d->L, d->seen, (lua_Integer)place) != LUA_TNIL) return true;
-  lua_pop(d->L, 1);
+  lua_State *L = d->L;
+  if (lua_isnil(L, d->seen)) return false;
+  if (lua_rawgeti(L, d->seen, (lua_Integer)place) != LUA_TNIL) return true;
+  lua_pop(L, 1);
   return false;
 }
 
-void cr_decode_note(struct cr_decoder *d, uint64_t place) {
-  lua_pushvalue(d->L, -1);
-  lua_rawseti(d->L, d->seen, (lua_Integer)place);
+void cr_decode_note(struct cr_decoder *d, lua_Integer key) {
+  lua_State *L = d->L;
+  if (lua_isnil(L, d->seen)) {
+    lua_newtable(L);
+    lua_replace(L, d->seen);
+  }
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, d->seen, key);
 }
 
 bool cr_decode_refer(struct cr_decoder *d, uint64_t place, uint8_t upvalue) {
@@ -47,7 +52,7 @@ static struct cr_dframe *open_shared(struct cr_decoder *d, uint64_t place,
     lua_pop(d->L, 1);
     f->known = true;
   } else {
-    cr_decode_note(d, place);
+    cr_decode_note(d, (lua_Integer)place);
   }
   return f;
 }
@@ -139,7 +144,7 @@ static bool read_class(struct cr_decoder *d, uint64_t place, bool shared) {
     if (n.length == 0) cr_damaged(d);
     cr_name_push(d->L, n.bytes, n.length, true);
   }
-  if (shared) cr_decode_note(d, place);
+  if (shared) cr_decode_note(d, (lua_Integer)place);
   return true;
 }
 
@@ -226,7 +231,7 @@ bool cr_decode_value(struct cr_decoder *d) {
   bool shared = tag & CR_TAG_SHARED;
   tag &= ~(unsigned)CR_TAG_SHARED;
   if (!shared && cr_read_scalar(d, tag)) return true;
-  if (d->seen == 0) prepare(d, lua_gettop(d->L) + 1);
+  if (d->seen == 0) prepare(d);
   switch (tag) {
     case CR_TAG_TABLE:
     case CR_TAG_OWNED:
@@ -239,6 +244,6 @@ bool cr_decode_value(struct cr_decoder *d) {
       return cr_decode_refer(d, cr_take_number(d, 8), 0);
     default: push_simple(d, tag); break;
   }
-  if (shared) cr_decode_note(d, place);
+  if (shared) cr_decode_note(d, (lua_Integer)place);
   return true;
 }

@@ -53,8 +53,8 @@ struct cr_decoder {
   uint32_t in_class; /* innermost class frame, + 1 */
   uint32_t later;    /* metatables to be set at the end */
   uint64_t budget;   /* table entries yet to be preallocated */
-  int seen;          /* stack index, 0: none yet: a table,
-                                        place -> value; below 0: see later */
+  int seen;          /* stack index of nil or a table: place -> value, and what
+               `later` counts below 0; 0: no slot yet */
   struct cr_dframe few[CR_FRAMES];
 };
 
@@ -87,8 +87,8 @@ bool cr_decode_value(struct cr_decoder *d);
 /* Pushes the value that was read at a place, or opens a frame that waits for
 ** it. With `upvalue` it is a function that the frame on top then joins. */
 bool cr_decode_refer(struct cr_decoder *d, uint64_t place, uint8_t upvalue);
-/* The value on top is the one at that place. */
-void cr_decode_note(struct cr_decoder *d, uint64_t place);
+/* Notes the value on top under a key of `seen`: a place, or below 0. */
+void cr_decode_note(struct cr_decoder *d, lua_Integer key);
 /* Pushes the value noted for a place; false: none. */
 bool cr_decode_noted(struct cr_decoder *d, uint64_t place);
 

@@ -9,7 +9,7 @@
 enum { KEPT = 1 << 15 }; /* larger dumps are not kept */
 
 struct dump {
-  uint64_t sum, times;               /* how often it was sent since */
+  uint64_t sum, times; /* how often it was sent since */
   unsigned char bytes[];
 };
 

@@ -19,15 +19,19 @@
 
 #include "state.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define ONLY_TABLES true /* so that it can watch everything else */
-#elif defined(__has_feature)
+/* The address sanitizer watches malloc: it gets all but the tables, and is told
+** that these may point to what it watches. */
+#ifdef __has_feature
 #if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
 #define ONLY_TABLES true
-#endif
-#endif
-#ifndef ONLY_TABLES
+#else
 #define ONLY_TABLES false
+#define __lsan_register_root_region(p, n) ((void)0)
 #endif
 
 #define KIB ((size_t)1024)
@@ -206,6 +210,7 @@ static bool extend(struct cr_heap *h) {
   if (mprotect(h->base + h->usable, step, PROT_READ | PROT_WRITE) != 0)
     return false;
   if (h->usable >= HUGE_FROM) madvise(h->base + h->usable, step, MADV_HUGEPAGE);
+  __lsan_register_root_region(h->base + h->usable, step);
   h->usable += step;
   if (h->step < LONGEST_STEP && h->usable > FIRST_STEP) h->step *= 2;
   return true;

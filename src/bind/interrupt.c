@@ -104,7 +104,7 @@ bool cr_is_interrupt(lua_State *L, int index) {
 }
 
 static int refuse(void) {
-  return cr_interrupt_pending() ? EINTR : 0;
+  return cr_interrupt_pending() && !cr_patient ? EINTR : 0;
 }
 
 /* The thread that forks is the child's main thread. */

@@ -21,7 +21,7 @@ enum cr_name_kind { CR_NAME_TABLE, CR_NAME_FUNCTION, CR_NAME_CLASS };
 struct cr_names {
   int env; /* stack index of the environment table */
   bool compared, rebuilt;
-  bool trusted;                      /* do not compare for the next one */
+  bool trusted; /* do not compare for the next one */
 };
 
 /* Looks for the name of the value at stack index i. Returns 1 and pushes the

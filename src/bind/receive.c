@@ -2,6 +2,7 @@
 #include "receive.h"
 
 #include <lauxlib.h>
+#include <string.h>
 
 #include "marshal.h"
 
@@ -12,6 +13,10 @@ static int decode(lua_State *L) {
 int cr_receive(lua_State *L, struct cr_packet *p,
                int (*unget)(void *from, struct cr_packet *p), void *from) {
   if (cr_decode_simple(L, p)) return 1;
+  /* What decoding runs (a finalizer, say) may get another packet, which is
+  ** copied to the same buffer. */
+  unsigned char copy[CR_INLINE_MAX];
+  if (p->block == NULL) p->data = memcpy(copy, p->data, p->length);
   lua_pushcfunction(L, decode);
   lua_pushlightuserdata(L, p);
   int status = lua_pcall(L, 1, 1, 0);

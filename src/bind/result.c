@@ -87,9 +87,15 @@ enum cr_cell_kind cr_result_fetch(lua_State *L, struct cr_result *r) {
 }
 
 void cr_result_error_text(lua_State *L, int index) {
-  if (lua_type(L, index) == LUA_TSTRING || lua_type(L, index) == LUA_TNUMBER ||
-      luaL_getmetafield(L, index, "__tostring") != LUA_TNIL)
+  int type = lua_type(L, index);
+  index = lua_absindex(L, index);
+  if (type == LUA_TSTRING || type == LUA_TNUMBER) {
+    lua_pushvalue(L, index);
+    lua_tostring(L, -1);
+  } else if (luaL_getmetafield(L, index, "__tostring") != LUA_TNIL) {
+    lua_pop(L, 1);
     luaL_tolstring(L, index, NULL);
-  else
+  } else {
     lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, index));
+  }
 }

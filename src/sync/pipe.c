@@ -97,6 +97,8 @@ static struct cr_slot *holder(struct cr_pipe *e, bool others) {
     return s;
   for (;;) {
     s = cr_handle_holder((struct cr_block *)e->other, others);
+    /* Held by none: perhaps one died between letting go and closing it. */
+    if (s == NULL && others) cr_reap_all();
     if (s == NULL || !cr_slot_dead(s)) break;
     cr_wake(&s->life.word, INT_MAX); /* the kernel wakes only one watcher */
     if (cr_reap_all() == 0) break;

@@ -109,7 +109,7 @@ workload("Lock acquire + release", "time", lua_run "lock.lua lock %d",
   peer("2 empty C functions", lua_run "lock.lua function %d"))
 workload("RLock acquire + release", "time", lua_run "lock.lua rlock %d",
   peer("2 empty C methods", lua_run "lock.lua method %d"))
-workload("Semaphore acquire + release", "time",
+workload("Semaphore acq. + release", "time",
   lua_run "lock.lua semaphore %d",
   peer("2 empty C methods", lua_run "lock.lua method %d"))
 
@@ -224,7 +224,7 @@ local function verdict(ratio, other)
     target, result = (">= %g"):format(other.limit), ratio >= other.limit
   elseif other.sign == "=" then
     -- Faster than the peer is no fault.
-    target, result = "0.97-1.03", ratio <= 1.03
+    target, result = "1 +- 3%", ratio <= 1.03
   else
     return "", ""
   end
@@ -233,7 +233,7 @@ local function verdict(ratio, other)
   return target, result
 end
 
-local LINE = "%-27s %10s  %-19s %10s %7s  %-11s %-8s %s"
+local LINE = "%-24s %9s  %-19s %9s %6s  %-10s %-7s %s"
 
 local function put_line(...)
   print((LINE:format(...):gsub("%s+$", "")))
@@ -291,13 +291,16 @@ local function load_average()
   return file:read("n")
 end
 
-local function versions()
+local function machine()
   local cpu = capture "grep -m1 'model name' /proc/cpuinfo"
+  return ("%s, Linux %s, %d x %s"):format(capture "date '+%Y-%m-%d %H:%M'",
+    capture "uname -r", cpu_count(),
+    cpu:match(":%s*(.*)") or capture "uname -m")
+end
+
+local function versions()
   return table.concat({
-    capture "date '+%Y-%m-%d %H:%M'",
-    "Linux " .. capture "uname -r",
-    cpu_count() .. " x " .. (cpu:match(":%s*(.*)") or capture "uname -m"),
-    capture(ours .. " -v"):match("cluarun %S+") or "cluarun",
+    capture(ours .. " --version"):match("cluarun %S+") or "cluarun",
     lua and capture(lua .. " -v"):match("Lua %S+") or "no lua5.4",
     python and capture(python .. " -V") or "no python3",
     "cc " .. capture((os.getenv("CC") or "cc") .. " -dumpfullversion"),
@@ -320,5 +323,5 @@ end
 print(("\n%d targets met, %d missed, %d skipped; load %.2f before, %.2f " ..
   "after."):format(counts.met, counts.MISSED, counts.skipped, before,
   load_average()))
-print(versions())
+print(machine() .. "; " .. versions())
 os.exit(failed and 1 or 0)

@@ -10,6 +10,9 @@ local M = {}
 --- The program under test: the one that runs this file.
 M.program = arg and arg[-1] or "build/cluarun"
 
+--- The sanitizers it was built with: "address,undefined", "thread" or nil.
+M.sanitizer = M.program:match "build/([%l,]+)/cluarun$"
+
 local count, failed, root = 0, 0, true
 local problems -- of the running test; nil outside of one
 
@@ -160,8 +163,8 @@ function M.lua(text, args, input)
     local f <close> = assert(io.open(file, "w"))
     f:write(text)
   end
-  local out, err, status = M.run(M.program .. " " .. file .. " " .. (args or ""),
-    input)
+  local out, err, status = M.run(
+    M.program .. " " .. file .. " " .. (args or ""), input)
   os.remove(file)
   return out, err, status
 end

@@ -1,5 +1,5 @@
 /* A Lua module of functions that do nothing: what calling one costs. Its
- * object is called like a Lock: object:acquire(). */
+** object is called like a Lock: object:acquire(). */
 #include <lauxlib.h>
 #include <lua.h>
 

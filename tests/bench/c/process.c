@@ -1,6 +1,6 @@
 /* process KIND N PRIVATE SHARED: fork, _exit and waitpid of N processes from
- * one as big as the program compared with: KiB of private and of shared
- * memory. KIND is "one" after the other, or "many" at once. */
+** one as big as the program compared with: KiB of private and of shared
+** memory. KIND is "one" after the other, or "many" at once. */
 #include "bench.h"
 #include <string.h>
 

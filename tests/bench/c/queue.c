@@ -1,7 +1,7 @@
 /* queue KIND PRODUCERS CONSUMERS N: N messages through a pipe(2), one write
- * and one read each. KIND: int (8 bytes), string (100 bytes), big (1 MB, in as
- * many reads as it takes, one producer and consumer). The first consumer is
- * the process that started the others. */
+** and one read each. KIND: int (8 bytes), string (100 bytes), big (1 MB, in as
+** many reads as it takes, one producer and consumer). The first consumer is
+** the process that started the others. */
 #include "bench.h"
 #include <string.h>
 

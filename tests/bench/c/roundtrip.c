@@ -1,6 +1,6 @@
 /* roundtrip KIND N: two processes hand a turn to and fro N times. KIND:
- * futex (two shared words), semaphore (two sem_t), condition (a pthread mutex
- * and condition). All of them shared between processes. */
+** futex (two shared words), semaphore (two sem_t), condition (a pthread mutex
+** and condition). All of them shared between processes. */
 #include "bench.h"
 #include <errno.h>
 #include <linux/futex.h>

@@ -1,5 +1,5 @@
 /* spawn N COMMAND [ARGUMENT...]: starts a command N times, one after the
- * other, and takes the time until each has ended. */
+** other, and takes the time until each has ended. */
 #include "bench.h"
 #include <errno.h>
 #include <spawn.h>

@@ -235,20 +235,20 @@ static const struct step steps[] = {
 /* ---- double faults ---- */
 
 static const struct step reap_blocks = {.name = "reaper of: alloc and free",
-                                        .first = step_first,
+                                        .first = step_first, .cold = true,
                                         .op = step_reap_op};
 static const struct step again_blocks = {.name =
                                              "alloc and free after: the same",
-                                         .first = step_first,
+                                         .first = step_first, .cold = true,
                                          .op = blocks_op};
 static const struct step reap_handles = {.name =
                                              "reaper of: handle table grows",
-                                         .first = step_first,
+                                         .first = step_first, .cold = true,
                                          .setup = handles_setup,
                                          .op = step_reap_op,
                                          .check = handles_drop};
 static const struct step again_lock = {.name = "lock after: the same",
-                                       .first = step_first,
+                                       .first = step_first, .cold = true,
                                        .setup = object_make,
                                        .op = lock_op,
                                        .check = object_drop};
@@ -259,8 +259,8 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
     if (step_wanted(argv, steps[i].name)) step_all(&steps[i]);
   if (step_wanted(argv, "double")) {
-    step_double(&steps[0], &reap_blocks, 7);
-    step_double(&steps[0], &again_blocks, 11);
+    step_double(&steps[0], &reap_blocks, 29);
+    step_double(&steps[0], &again_blocks, 19);
     step_double(&steps[4], &reap_handles, 23);
     step_double(&steps[5], &again_lock, 3);
   }

@@ -66,6 +66,7 @@ static inline void child_start(struct child *c, void (*body)(int), int number) {
     exit(99);
   }
   c->birth = cr_birth;
+  cr_slot_set_pid(c->birth.slot, c->birth.incarnation, c->pid);
   c->status = 0;
 }
 

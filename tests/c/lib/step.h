@@ -419,7 +419,7 @@ static inline void step_pair(int i, int stride) {
     atomic_store(&shared->at, STEP_WHOLE);
     step_warm();
     for (int k = 1 + i % 7; k < step_trace.n; k += 7 + stride)
-      step_kill(k, &before);
+      if (!step_skip(k)) step_kill(k, &before);
     if (i >= step_before_trace.n) break;
   }
   atomic_store(&shared->length, (uint32_t)step_before_trace.n);

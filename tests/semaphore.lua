@@ -1,0 +1,116 @@
+local tap <close> = dofile "tests/lib/tap.lua"
+local proc = dofile "tests/lib/proc.lua"
+local test, eq, ok, fails = tap.test, tap.eq, tap.ok, tap.fails
+
+test("counting", function()
+  local s = Semaphore(2)
+  eq(s.value, 2)
+  eq(s:acquire(), true)
+  eq(s:acquire(false), true)
+  eq(s:acquire(false), false)
+  eq(s:acquire(true, 0.02), false)
+  s:release()
+  s:release(3)
+  eq(s.value, 4)
+  eq(Semaphore().value, 1)
+  eq(Semaphore(0).value, 0)
+  ok(tostring(s):find "^<Semaphore 0x%x+ value=4>$", tostring(s))
+end)
+
+test("bounded", function()
+  local s = BoundedSemaphore(2)
+  fails("BoundedSemaphore released too many times", s.release, s)
+  s:acquire()
+  fails("too many times", s.release, s, 2)
+  eq(s.value, 1)
+  s:release()
+  eq(s.value, 2)
+  ok(tostring(s):find "^<BoundedSemaphore 0x%x+ value=2>$", tostring(s))
+end)
+
+test("misuse", function()
+  fails("bad argument #1 to '.*Semaphore'", Semaphore, -1)
+  fails("bad argument #1 to '.*BoundedSemaphore'", BoundedSemaphore, "x")
+  fails("bad argument #1 to '.*Semaphore'", Semaphore, 1.5)
+  local s = Semaphore()
+  fails("bad argument", s.release, s, -1)
+  fails("Semaphore expected, got Lock", s.acquire, Lock())
+end)
+
+test("anyone may release", function()
+  local s = Semaphore(0)
+  local child = proc.child(function() return s:acquire() end)
+  proc.until_asleep(child)
+  s:release()
+  eq(proc.status(child), 0)
+  eq(s.value, 0)
+end)
+
+test("never more than n inside", function()
+  local s, inside, most, pids = BoundedSemaphore(2), Value(0), Value(0), {}
+  for i = 1, 4 do
+    pids[i] = proc.child(function()
+      for _ = 1, 500 do
+        local _ <close> = s:guard()
+        local n = inside:add(1)
+        if n > most.value then most.value = n end
+        inside:add(-1)
+      end
+    end)
+  end
+  for i = 1, 4 do eq(proc.status(pids[i]), 0) end
+  ok(most.value <= 2)
+  eq(s.value, 2)
+end)
+
+test("killed waiters take nothing", function()
+  local s, pids = Semaphore(0), {}
+  for i = 1, 4 do
+    pids[i] = proc.child(function() return s:acquire() end)
+    proc.until_asleep(pids[i])
+  end
+  proc.slay(pids[1])
+  proc.slay(pids[3])
+  s:release(2)
+  eq(proc.status(pids[2]), 0)
+  eq(proc.status(pids[4]), 0)
+  eq(s.value, 0)
+end)
+
+test("guard", function()
+  local s = Semaphore(1)
+  do
+    local _ <close> = s:guard()
+    eq(s.value, 0)
+    proc.run(function() end)
+  end
+  eq(s.value, 1)
+  local g = s:guard()
+  proc.run(function()
+    getmetatable(g).__close(g)
+  end)
+  eq(s.value, 0)
+end)
+
+test("sent", function()
+  local q = Queue()
+  q:put { Semaphore(3), BoundedSemaphore(4) }
+  eq(proc.run(function()
+    local a, b = table.unpack(q:get())
+    a:release()
+    return a.value == 4 and b.value == 4 and not pcall(b.release, b)
+  end), 0)
+end)
+
+test("Ctrl-C out of acquire", function()
+  local s = Semaphore(0)
+  local child = proc.child(function()
+    local done, message = pcall(s.acquire, s)
+    return not done and message:find "interrupted!" ~= nil
+  end)
+  proc.until_asleep(child)
+  kill(child, "INT")
+  eq(proc.status(child), 0)
+  s:release()
+  eq(s.value, 1)
+end)
