@@ -43,12 +43,36 @@ int luaopen_cluarun(lua_State *L) {
   return 1;
 }
 
+static int each_primitive(lua_State *L) {
+  lua_getglobal(L, "next");
+  lua_pushvalue(L, lua_upvalueindex(1));
+  return 2;
+}
+
+/* With the primitives as globals, `require "cluarun"` gives a table that reads
+** through to them: Lua's messages name a function after the first place in
+** package.loaded where they find it, which would be this or that at random. */
+static void hide_table(lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_newtable(L);
+  lua_newtable(L);
+  lua_pushvalue(L, -4);
+  lua_setfield(L, -2, "__index");
+  lua_pushvalue(L, -4);
+  lua_pushcclosure(L, each_primitive, 1);
+  lua_setfield(L, -2, "__pairs");
+  lua_setmetatable(L, -2);
+  lua_setfield(L, -2, "cluarun");
+  lua_pop(L, 1);
+}
+
 void cluarun_openlibs(lua_State *L) {
   luaL_openlibs(L);
   cr_open_coroutine(L);
   cr_open_exit(L);
   lua_register(L, "print", cr_print);
   luaopen_cluarun(L);
+  hide_table(L);
   lua_pushglobaltable(L);
   for (lua_pushnil(L); lua_next(L, -3);) {
     lua_pushvalue(L, -2);

@@ -269,8 +269,7 @@ int main(void) {
   array();
   array_kills();
   cr_reap_all();
-  is((int)(cr_arena_blocks() - blocks), 1,
-     "only the handle table is left");
+  is((int)(cr_arena_blocks() - blocks), 1, "only the handle table is left");
   is(cr_arena_audit(), 0, "the arena is whole");
   return tap_end();
 }

@@ -259,8 +259,8 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
     if (step_wanted(argv, steps[i].name)) step_all(&steps[i]);
   if (step_wanted(argv, "double")) {
-    step_double(&steps[0], &reap_blocks, 29);
-    step_double(&steps[0], &again_blocks, 19);
+    step_double(&steps[0], &reap_blocks, 61);
+    step_double(&steps[0], &again_blocks, 97);
     step_double(&steps[4], &reap_handles, 23);
     step_double(&steps[5], &again_lock, 3);
   }
