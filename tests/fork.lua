@@ -64,7 +64,7 @@ end)
 
 tap.test("a child that runs off the end of the script", function()
   local out, err, status = tap.lua [[
-    setmetatable({}, { __gc = function() print "finalizer" end })
+    kept = setmetatable({}, { __gc = function() print "finalizer" end })
     if fork() == 0 then io.write "child\n" return end
     print(select(2, wait()))
   ]]

@@ -93,15 +93,13 @@ end)
 tap.test("other children of the parent do not keep daemons alive", function()
   local others = Queue()
   orphaned(1, function(report)
-    daemon(function()
-      report(getpid())
-      for_ever()
-    end)
+    local d = daemon(for_ever)
     others:put(Process { target = for_ever }:start().pid)
     local pid = fork()
     if pid == 0 then for_ever() end
     others:put(pid)
-    os.execute "sleep 60 >/dev/null 2>&1 & exit"
+    os.execute "sleep 5 >/dev/null 2>&1 & exit"
+    report(d.pid)
   end)
   for _ = 1, 2 do
     local pid = others:get()

@@ -200,10 +200,16 @@ static bool has_ended(lua_State *L, struct cr_process *p) {
   return ended;
 }
 
+/* Somebody else's child counts as alive also before it entered its slot. */
+static bool slot_in_use(const struct cr_slot *s, uint32_t incarnation) {
+  return atomic_load(&s->life.incarnation) == incarnation &&
+         atomic_load(&s->state) != CR_SLOT_FREE && !cr_slot_dead(s);
+}
+
 static bool is_alive(lua_State *L, struct cr_process *p) {
   return p->maker == this_process()
              ? !has_ended(L, p)
-             : cr_slot_alive(p->child.slot, p->child.incarnation);
+             : slot_in_use(p->child.slot, p->child.incarnation);
 }
 
 /* Has it ended before the deadline? */

@@ -255,7 +255,7 @@ static const struct step again_lock = {.name = "lock after: the same",
 
 int main(int argc, char **argv) {
   (void)argc;
-  step_main(argv);
+  step_main();
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
     if (step_wanted(argv, steps[i].name)) step_all(&steps[i]);
   if (step_wanted(argv, "double")) {

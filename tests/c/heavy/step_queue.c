@@ -897,18 +897,18 @@ static const struct {
   void (*op)(void);  /* the second; NULL: it reaps */
   int stride;
 } doubles[] = {
-    {"put, small", put_op, 2},
-    {"put, small", try_op, 5},
+    {"put, small", put_op, 7},
+    {"put, small", try_op, 11},
     {"put, new segment", put_op, 17},
-    {"put, block", NULL, 17},
+    {"put, block", NULL, 29},
     {"put, block", put_op, 17},
-    {"get, block", NULL, 13},
+    {"get, block", NULL, 29},
     {"get, block", try_op, 13},
-    {"put, ring shrinks", put_op, 31},
-    {"get, ring trimmed", try_op, 41},
-    {"put of a queue in a message", NULL, 17},
-    {"get of a queue in a message", NULL, 17},
-    {"nested queues made and destroyed", NULL, 97},
+    {"put, ring shrinks", put_op, 97},
+    {"get, ring trimmed", try_op, 97},
+    {"put of a queue in a message", NULL, 41},
+    {"get of a queue in a message", NULL, 41},
+    {"nested queues made and destroyed", NULL, 397},
 };
 
 static void run_double(const char *name, void (*op)(void), int stride) {
@@ -931,7 +931,7 @@ static void run_double(const char *name, void (*op)(void), int stride) {
 
 int main(int argc, char **argv) {
   (void)argc;
-  step_main(argv);
+  step_main();
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
     if (step_wanted(argv, steps[i].name)) step_all(&steps[i]);
   if (!step_wanted(argv, "double")) return step_end();

@@ -691,7 +691,7 @@ static const struct step life_reap = {.name =
 
 int main(int argc, char **argv) {
   (void)argc;
-  step_main(argv);
+  step_main();
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
     if (step_wanted(argv, steps[i].name)) step_all(&steps[i]);
   if (step_wanted(argv, "double")) {

@@ -67,6 +67,7 @@ static inline void child_start(struct child *c, void (*body)(int), int number) {
   }
   c->birth = cr_birth;
   cr_slot_set_pid(c->birth.slot, c->birth.incarnation, c->pid);
+  cr_slot_set_pid(c->birth.slot, c->birth.incarnation, c->pid);
   c->status = 0;
 }
 

@@ -445,12 +445,8 @@ static inline void step_double(const struct step *before, const struct step *s,
 
 /* ---- the program ---- */
 
-/* To be called first: one arena a test needs no lazy binding in its victims. */
-static inline void step_main(char **argv) {
-  if (getenv("LD_BIND_NOW") == NULL) {
-    setenv("LD_BIND_NOW", "1", 1);
-    execv("/proc/self/exe", argv);
-  }
+/* To be called first. */
+static inline void step_main(void) {
   /* A fork's child may run into a breakpoint that was meant for its parent. */
   setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
   shared = child_share(sizeof *shared);
