@@ -83,6 +83,7 @@ $(BUILD)/sync/%.o: INC = -Isrc/base -Isrc/sync
 $(BUILD)/bind/%.o: INC = -Isrc/base -Isrc/sync -Isrc/bind -Iinclude \
   -I$(BUILD) $(LUA_CFLAGS)
 $(BUILD)/host/%.o: INC = -Iinclude $(LUA_CFLAGS)
+$(BUILD)/tool/%.o: INC = $(LUA_CFLAGS)
 $(BUILD)/tests/c/%: INC = -Isrc/base -Isrc/sync
 $(BUILD)/tests/c/embed: INC = -Iinclude $(LUA_CFLAGS)
 
@@ -90,19 +91,12 @@ $(BUILD)/%.o: src/%.c
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) -c -o $@ $<
 
-# The files of lua/ as bytes, and a table of them.
+# The files of lua/, compiled, as bytes, and a table of them.
 $(BUILD)/bind/embed.o: $(BUILD)/lua.inc
-$(BUILD)/lua.inc: $(LUA_FILES) Makefile
-	$(Q)mkdir -p $(@D)
-	$(call say,EMBED,lua/*.lua)for f in $(LUA_FILES); do \
-	  echo "static const unsigned char lua_$$(basename $$f .lua)[] = {"; \
-	  od -An -v -tx1 $$f | sed 's/ /,0x/g; s/^,//; s/$$/,/'; echo '};'; \
-	done >$@.new; \
-	echo 'static const struct embedded embedded[] = {' >>$@.new; \
-	for n in $(basename $(notdir $(LUA_FILES))); do \
-	  echo "{\"$$n\", lua_$$n, sizeof lua_$$n},"; \
-	done >>$@.new; \
-	echo '};' >>$@.new; mv $@.new $@
+$(BUILD)/lua.inc: $(BUILD)/embed $(LUA_FILES)
+	$(call say,EMBED,lua/*.lua)$< $(LUA_FILES) >$@.new && mv $@.new $@
+$(BUILD)/embed: $(BUILD)/tool/embed.o
+	$(call say,LINK,$@)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LUA_STATIC) -lm -ldl
 
 $(BUILD)/libcore.a: $(CORE_OBJECTS)
 $(BUILD)/libcluarun.a: $(LIB_OBJECTS)
@@ -163,7 +157,7 @@ lint:
 	$(call say,LINT,luacheck)luacheck -q $(LUA_CHECKED)
 	$(Q)$(MAKE) --no-print-directory BUILD=build/gcc CC=gcc WERROR=1 objects
 	$(Q)$(MAKE) --no-print-directory BUILD=build/clang CC=clang WERROR=1 objects
-objects: $(LIB_OBJECTS) $(HOST_OBJECTS)
+objects: $(LIB_OBJECTS) $(HOST_OBJECTS) $(BUILD)/tool/embed.o
 
 # SIGKILL after every single instruction; random kills; figures.
 step: $(C_HEAVY)
@@ -193,7 +187,7 @@ deps:
 	    apt-get -qq install -y --no-install-recommends $(PACKAGES) >/dev/null; \
 	fi
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(LIB_OBJECTS) $(HOST_OBJECTS): | deps
+$(LIB_OBJECTS) $(HOST_OBJECTS) $(BUILD)/tool/embed.o: | deps
 endif
 
 LIBDIR = $(DESTDIR)$(PREFIX)/lib

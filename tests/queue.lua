@@ -283,7 +283,9 @@ end)
 test("PriorityQueue: strings and lists", function()
   local q = PriorityQueue()
   for _, v in ipairs { "b", "abc", "", "ab", "b\0", "\xff" } do q:put(v) end
-  for _, v in ipairs { "", "ab", "abc", "b", "b\0", "\xff" } do eq(q:get(), v) end
+  for _, v in ipairs { "", "ab", "abc", "b", "b\0", "\xff" } do
+    eq(q:get(), v)
+  end
   for _, v in ipairs { { 2, "x" }, { 1, "z" }, { 1 }, { 1, "a", 3 }, {} } do
     q:put(v)
   end
@@ -305,7 +307,9 @@ test("PriorityQueue: equal ones in order of arrival", function()
     last = v
   end
   for i = 1, 20 do q:put(i % 2 == 0 and 1 or 1.0) end
-  for i = 1, 20 do eq(math.type(q:get()), i % 2 == 0 and "integer" or "float") end
+  for i = 1, 20 do
+    eq(math.type(q:get()), i % 2 == 0 and "integer" or "float")
+  end
 end)
 
 test("PriorityQueue: what cannot be compared is misuse", function()

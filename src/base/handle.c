@@ -242,17 +242,18 @@ static bool holds(struct cr_slot *s, const struct cr_block *object) {
   return false;
 }
 
-struct cr_slot *cr_handle_holder(const struct cr_block *object, bool others) {
-  struct cr_slot *found = NULL;
+int cr_handle_holders(const struct cr_block *object, bool others,
+                      struct cr_slot **out, int max) {
+  int n = 0;
   cr_ref_lock();
-  for (uint32_t i = 0; found == NULL && i < cr_slot_high(); i++) {
+  for (uint32_t i = 0; n < max && i < cr_slot_high(); i++) {
     struct cr_slot *s = cr_slot_at(i);
     if (!(others && s == leader()) && atomic_load(&s->state) != CR_SLOT_FREE &&
         holds(s, object))
-      found = s;
+      out[n++] = s;
   }
   cr_ref_unlock();
-  return found;
+  return n;
 }
 
 void cr_handles_visit(struct cr_slot *s, const struct cr_visit *v) {

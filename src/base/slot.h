@@ -123,8 +123,9 @@ void cr_ref_first(struct cr_block **place, struct cr_block *object);
 int cr_ref_to_handle(struct cr_block **place, uint32_t *handle);
 /* Drops the reference at `place` of a block in limbo. */
 void cr_ref_drop(struct cr_block **place);
-/* A process (`others`: but the caller's) that holds the object and was not
-** reaped yet: its leader's slot, or NULL. */
-struct cr_slot *cr_handle_holder(const struct cr_block *object, bool others);
+/* Processes (`others`: but the caller's) that hold the object and were not
+** reaped yet: up to `max` of their leaders' slots; returns how many. */
+int cr_handle_holders(const struct cr_block *object, bool others,
+                      struct cr_slot **out, int max);
 
 #endif

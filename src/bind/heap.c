@@ -1,41 +1,40 @@
 /* The memory of one Lua state.
 **
-** Small blocks come from slabs of 64 KiB, each cut into blocks of one size, in
-** one reserved stretch of addresses; the rest comes from malloc or, when big,
-** straight from the system. One thread at a time uses a heap: no locks.
+** Small blocks come from slabs, each cut into blocks of one size, in one
+** reserved stretch of addresses; the rest is big.c's. One thread at a time
+** uses a heap: no locks.
+**
+** The heap lies in its own first pages, and there its first slabs have 1 KiB:
+** all that a small script has fits in a few pages, and every page in use costs
+** a fork three times: to share it, and to copy it on either side. Later slabs
+** have 64 KiB and lie on huge pages, which makes forking many times cheaper.
 **
 ** A block of a table's size has a slot of 64 bytes whose last four hold the
-** epoch of its allocation, 0 when it is free. Once a heap has grown it lies on
-** huge pages, which makes forking it many times cheaper.
+** epoch of its allocation, 0 when it is free.
 */
 #include <lauxlib.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "big.h"
 #include "state.h"
 
-/* The address sanitizer watches malloc: it gets all but the tables, and is told
-** that these may point to what it watches. */
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
+/* The leak sanitizer must look into slabs: they may point to what it watches.
+*/
+#if CR_WATCHED
 #include <sanitizer/lsan_interface.h>
-#define ONLY_TABLES true
 #else
-#define ONLY_TABLES false
 #define __lsan_register_root_region(p, n) ((void)0)
 #endif
 
 #define KIB ((size_t)1024)
 #define MIB (1024 * KIB)
+#define YOUNG (256 * KIB) /* from the heap's start: itself, small slabs */
+#define YOUNG_SLAB KIB
 #define SLAB (64 * KIB)
 #define HUGE (2 * MIB)
 #define RESERVE (64 * 1024 * MIB) /* addresses, not memory */
@@ -43,7 +42,6 @@
 #define HUGE_FROM (4 * MIB) /* no huge pages for small scripts */
 #define FIRST_STEP MIB      /* what is made usable at first */
 #define LONGEST_STEP (64 * MIB)
-#define BIG (256 * KIB) /* from here on straight from the system */
 
 enum {
   TABLE = 56, /* bytes of Lua's Table */
@@ -54,31 +52,39 @@ enum {
   FINE = 256, /* classes in steps of GRAIN up to here */
   PAGE = 4096,
   CLASSES = 64,
-  TABLES = 0 /* the class of tables */
+  TABLES = 0, /* the class of tables */
+  YOUNG_SLABS = YOUNG / YOUNG_SLAB
 };
 
 struct slab {
-  void *free;    /* list through the free blocks */
-  uint32_t used; /* blocks handed out */
-  uint32_t cut;  /* bytes that have been cut into blocks */
-  uint32_t class;
-  bool listed; /* in its class's list: has room */
+  void *free; /* list through the free blocks */
   struct slab *next, *prev;
+  uint16_t used; /* blocks handed out */
+  uint16_t cut;  /* GRAINs that have been cut into blocks */
+  uint8_t class;
+  bool listed; /* in its class's list: has room */
 };
 
+/* Lies where its addresses begin, aligned to HUGE. */
 struct cr_heap {
-  unsigned char *base; /* of the slabs, aligned to HUGE */
-  size_t usable, span; /* bytes from base: usable, reserved */
+  size_t end;          /* bytes from here on that may be in slabs */
+  size_t usable, span; /* bytes: usable, reserved */
   size_t step;
-  uint32_t high; /* slabs ever used */
   bool only_tables;
-  struct slab *empty;
-  struct slab *room[CLASSES];
-  struct slab *slab; /* one for each SLAB bytes */
-  lua_Alloc other;   /* for everything else */
+  lua_Alloc other; /* for everything else */
   void *other_ud;
-  void *state; /* adopted: the state's own block */
+  struct slab *room[CLASSES];
+  struct slab *empty;   /* of the old slabs */
+  struct slab *old;     /* one for each SLAB bytes, from the first such on */
+  uint32_t young_high;  /* young slabs ever used */
+  void *state;          /* adopted: the state's own block */
+  unsigned char *place; /* the whole mapping */
+  size_t place_size;
+  struct cr_big big;
+  struct slab young[YOUNG_SLABS]; /* one for each YOUNG_SLAB bytes */
 };
+
+enum { FIRST_SLAB = (sizeof(struct cr_heap) + YOUNG_SLAB - 1) / YOUNG_SLAB };
 
 static uint8_t class_of[SMALL / GRAIN + 1];
 static uint16_t class_size[CLASSES];
@@ -111,77 +117,20 @@ static void prepare(void) {
   pthread_atfork(NULL, cr_heap_new_epoch, cr_heap_new_epoch);
 }
 
-/* Blocks from BIG on: own mappings, on huge pages when they fill some. */
-
-static void *map_big(size_t size) {
-  size_t extra = size >= HUGE ? HUGE : 0;
-  unsigned char *p = mmap(NULL, size + extra, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (p == MAP_FAILED) return NULL;
-  if (extra == 0) return p;
-  size_t before = -(uintptr_t)p & (HUGE - 1);
-  if (before > 0) munmap(p, before);
-  if (extra > before) munmap(p + before + size, extra - before);
-  madvise(p + before, size, MADV_HUGEPAGE);
-  return p + before;
-}
-
-static size_t whole_pages(size_t size) {
-  return (size + PAGE - 1) & ~(size_t)(PAGE - 1);
-}
-
-/* In place if possible, else the pages move to an aligned place. */
-static void *remap_big(void *block, size_t old_size, size_t new_size) {
-  void *p = mremap(block, old_size, new_size, 0);
-  if (p != MAP_FAILED) return p;
-  if (new_size < HUGE) {
-    p = mremap(block, old_size, new_size, MREMAP_MAYMOVE);
-    return p != MAP_FAILED ? p : NULL;
-  }
-  void *place = map_big(new_size);
-  if (place == NULL) return NULL;
-  p = mremap(block, old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, place);
-  if (p == MAP_FAILED) {
-    munmap(place, new_size);
-    return NULL;
-  }
-  madvise(p, new_size, MADV_HUGEPAGE);
-  return p;
-}
-
-static bool is_big(size_t size) {
-  return size >= BIG && !ONLY_TABLES;
-}
-
-/* What is not small, as a lua_Alloc. */
-static void *alloc_other(void *ud, void *block, size_t old_size,
-                         size_t new_size) {
-  (void)ud;
-  bool was_big = block != NULL && is_big(old_size);
-  if (new_size > PTRDIFF_MAX - HUGE) return NULL;
-  if (new_size == 0) {
-    if (was_big)
-      munmap(block, whole_pages(old_size));
-    else
-      free(block);
-    return NULL;
-  }
-  if (!is_big(new_size) && !was_big) return realloc(block, new_size);
-  if (is_big(new_size) && was_big)
-    return remap_big(block, whole_pages(old_size), whole_pages(new_size));
-  void *p =
-      is_big(new_size) ? map_big(whole_pages(new_size)) : malloc(new_size);
-  if (p == NULL || block == NULL) return p;
-  memcpy(p, block, old_size < new_size ? old_size : new_size);
-  alloc_other(ud, block, old_size, 0);
-  return p;
-}
-
 /* Slabs. */
 
-static unsigned char *slab_bytes(const struct cr_heap *h,
-                                 const struct slab *s) {
-  return h->base + (size_t)(s - h->slab) * SLAB;
+static bool is_young(const struct cr_heap *h, const struct slab *s) {
+  return (uintptr_t)s - (uintptr_t)h->young < sizeof h->young;
+}
+
+static size_t slab_size(const struct cr_heap *h, const struct slab *s) {
+  return is_young(h, s) ? YOUNG_SLAB : SLAB;
+}
+
+static unsigned char *slab_bytes(struct cr_heap *h, const struct slab *s) {
+  size_t offset = is_young(h, s) ? (size_t)(s - h->young) * YOUNG_SLAB
+                                 : (size_t)(s - h->old) * SLAB;
+  return (unsigned char *)h + offset;
 }
 
 static void list_add(struct cr_heap *h, struct slab *s) {
@@ -202,49 +151,91 @@ static void list_remove(struct cr_heap *h, struct slab *s) {
     h->room[s->class] = s->next;
 }
 
+static size_t whole_pages(size_t size) {
+  return (size + PAGE - 1) & ~(size_t)(PAGE - 1);
+}
+
+static size_t old_slabs_size(const struct cr_heap *h) {
+  return whole_pages(h->span / SLAB * sizeof(struct slab));
+}
+
 /* Makes the next stretch usable. */
 static bool extend(struct cr_heap *h) {
   size_t step = h->step;
   if (step > h->span - h->usable) step = h->span - h->usable;
   if (step < SLAB) return false;
-  if (mprotect(h->base + h->usable, step, PROT_READ | PROT_WRITE) != 0)
-    return false;
-  if (h->usable >= HUGE_FROM) madvise(h->base + h->usable, step, MADV_HUGEPAGE);
-  __lsan_register_root_region(h->base + h->usable, step);
+  unsigned char *at = (unsigned char *)h + h->usable;
+  if (mprotect(at, step, PROT_READ | PROT_WRITE) != 0) return false;
+  if (h->usable >= HUGE_FROM) madvise(at, step, MADV_HUGEPAGE);
+  __lsan_register_root_region(at, step);
   h->usable += step;
   if (h->step < LONGEST_STEP && h->usable > FIRST_STEP) h->step *= 2;
   return true;
 }
 
-static struct slab *new_slab(struct cr_heap *h, unsigned class) {
+/* A young slab that is new or empty. Those that were emptied stay in their
+** classes' lists: mostly the same class fills them again. */
+static struct slab *young_slab(struct cr_heap *h) {
+  if (h->young_high < YOUNG_SLABS) return &h->young[h->young_high++];
+  for (unsigned i = FIRST_SLAB; i < YOUNG_SLABS; i++) {
+    struct slab *s = &h->young[i];
+    if (s->used > 0) continue;
+    if (s->listed) list_remove(h, s);
+    return s;
+  }
+  return NULL;
+}
+
+static bool map_old_slabs(struct cr_heap *h) {
+  void *p = mmap(NULL, old_slabs_size(h), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) return false;
+  h->old = p;
+  return true;
+}
+
+static struct slab *old_slab(struct cr_heap *h) {
   struct slab *s = h->empty;
   if (s != NULL) {
     h->empty = s->next;
-  } else {
-    if ((h->high + 1) * SLAB > h->usable && !extend(h)) return NULL;
-    s = &h->slab[h->high++];
+    return s;
   }
+  if (h->old == NULL && !map_old_slabs(h)) return NULL;
+  if (h->end + SLAB > h->usable && !extend(h)) return NULL;
+  s = &h->old[h->end / SLAB];
+  h->end += SLAB;
+  return s;
+}
+
+/* While all is young, blocks that are too long for young slabs are not for
+** slabs at all. */
+static struct slab *new_slab(struct cr_heap *h, unsigned class) {
+  bool fits = class_size[class] <= YOUNG_SLAB;
+  struct slab *s = fits ? young_slab(h) : NULL;
+  if (s == NULL && (fits || h->old != NULL)) s = old_slab(h);
+  if (s == NULL) return NULL;
   s->free = NULL;
   s->used = s->cut = 0;
-  s->class = class;
+  s->class = (uint8_t) class;
   list_add(h, s);
   return s;
 }
 
 /* Cuts a page's worth of blocks: memory is touched as it is needed. */
 static bool cut_more(struct cr_heap *h, struct slab *s) {
-  size_t size = class_size[s->class];
+  size_t size = class_size[s->class], all = slab_size(h, s);
   unsigned char *bytes = slab_bytes(h, s);
-  size_t end = s->cut + (size > PAGE ? size : PAGE / size * size);
-  if (end > SLAB) end = SLAB / size * size;
-  if (s->cut >= end) return false;
-  for (size_t at = end; at > s->cut;) {
+  size_t cut = (size_t)s->cut * GRAIN;
+  size_t end = cut + (size > PAGE ? size : PAGE / size * size);
+  if (end > all) end = all / size * size;
+  if (cut >= end) return false;
+  for (size_t at = end; at > cut;) {
     at -= size;
     *(void **)(void *)(bytes + at) = s->free;
     s->free = bytes + at;
     if (s->class == TABLES) *(uint32_t *)(void *)(bytes + at + STAMP) = 0;
   }
-  s->cut = (uint32_t)end;
+  s->cut = (uint16_t)(end / GRAIN);
   return true;
 }
 
@@ -277,15 +268,16 @@ static inline void *take(struct cr_heap *h, unsigned class) {
 
 /* An empty slab can become one of any class; each class keeps its last. */
 static void slab_emptied(struct cr_heap *h, struct slab *s) {
-  if (s->listed && s->next == NULL && s->prev == NULL) return;
-  if (s->listed) list_remove(h, s);
+  if ((s->next == NULL && s->prev == NULL) || is_young(h, s)) return;
+  list_remove(h, s);
   s->next = h->empty;
   h->empty = s;
 }
 
 static inline struct slab *slab_of(struct cr_heap *h, const void *block) {
-  size_t offset = (uintptr_t)block - (uintptr_t)h->base;
-  return offset < h->usable ? &h->slab[offset / SLAB] : NULL;
+  size_t offset = (uintptr_t)block - (uintptr_t)h;
+  if (offset < YOUNG) return &h->young[offset / YOUNG_SLAB];
+  return offset < h->end ? &h->old[offset / SLAB] : NULL;
 }
 
 static inline void give(struct cr_heap *h, struct slab *s, void *block) {
@@ -293,10 +285,8 @@ static inline void give(struct cr_heap *h, struct slab *s, void *block) {
     *(uint32_t *)(void *)((unsigned char *)block + STAMP) = 0;
   *(void **)block = s->free;
   s->free = block;
-  if (--s->used == 0)
-    slab_emptied(h, s);
-  else if (!s->listed)
-    list_add(h, s);
+  if (!s->listed) list_add(h, s);
+  if (--s->used == 0) slab_emptied(h, s);
 }
 
 static inline bool is_small(const struct cr_heap *h, size_t size) {
@@ -363,15 +353,11 @@ uint32_t cr_heap_epoch(lua_State *L, const void *address) {
   if (s == NULL || s->class != TABLES) return 0;
   const unsigned char *slot = address;
   size_t offset = (size_t)(slot - slab_bytes(h, s));
-  if (offset % TABLE_SLOT != 0 || offset >= s->cut) return 0;
+  if (offset % TABLE_SLOT != 0 || offset / GRAIN >= s->cut) return 0;
   return *(const uint32_t *)(const void *)(slot + STAMP);
 }
 
 /* Making and freeing heaps. */
-
-static size_t slabs_size(size_t span) {
-  return whole_pages(span / SLAB * sizeof(struct slab));
-}
 
 /* Under a limit on addresses the most of them is left for others. */
 static size_t most_addresses(void) {
@@ -382,37 +368,35 @@ static size_t most_addresses(void) {
   return limit.rlim_cur / 4 & ~(HUGE - 1);
 }
 
-static bool reserve(struct cr_heap *h, size_t span) {
+/* What alignment leaves over stays reserved: it costs nothing. */
+static struct cr_heap *reserve(size_t span) {
   unsigned char *p = mmap(NULL, span + HUGE, PROT_NONE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (p == MAP_FAILED) return false;
-  void *slabs = mmap(NULL, slabs_size(span), PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) return NULL;
   size_t before = -(uintptr_t)p & (HUGE - 1);
-  if (before > 0) munmap(p, before);
-  if (before < HUGE) munmap(p + before + span, HUGE - before);
-  if (slabs == MAP_FAILED) {
-    munmap(p + before, span);
-    return false;
+  struct cr_heap *h = (void *)(p + before);
+  if (mprotect(h, FIRST_STEP, PROT_READ | PROT_WRITE) != 0) {
+    munmap(p, span + HUGE);
+    return NULL;
   }
-  h->base = p + before;
-  h->slab = slabs;
+  __lsan_register_root_region(h, FIRST_STEP);
+  h->place = p;
+  h->place_size = span + HUGE;
   h->span = span;
-  return true;
+  return h;
 }
 
 static struct cr_heap *new_heap(lua_Alloc other, void *ud, bool only_tables) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, prepare);
-  struct cr_heap *h = calloc(1, sizeof *h);
-  if (h == NULL) return NULL;
+  struct cr_heap *h = NULL;
   size_t span = most_addresses();
-  while (span >= LEAST && !reserve(h, span)) span = span / 2 & ~(HUGE - 1);
-  if (span < LEAST) {
-    free(h);
-    return NULL;
-  }
-  h->step = FIRST_STEP;
+  while (span >= LEAST && (h = reserve(span)) == NULL)
+    span = span / 2 & ~(HUGE - 1);
+  if (h == NULL) return NULL;
+  h->end = YOUNG;
+  h->usable = h->step = FIRST_STEP;
+  h->young_high = FIRST_SLAB;
   h->only_tables = only_tables;
   h->other = other;
   h->other_ud = ud;
@@ -420,7 +404,9 @@ static struct cr_heap *new_heap(lua_Alloc other, void *ud, bool only_tables) {
 }
 
 struct cr_heap *cr_heap_new(void) {
-  return new_heap(alloc_other, NULL, ONLY_TABLES);
+  struct cr_heap *h = new_heap(cr_big_alloc, NULL, CR_WATCHED);
+  if (h != NULL) h->other_ud = &h->big;
+  return h;
 }
 
 void cr_heap_adopt(lua_State *L) {
@@ -436,7 +422,7 @@ void cr_heap_adopt(lua_State *L) {
 }
 
 void cr_heap_free(struct cr_heap *h) {
-  munmap(h->base, h->span);
-  munmap(h->slab, slabs_size(h->span));
-  free(h);
+  cr_big_release(&h->big);
+  if (h->old != NULL) munmap(h->old, old_slabs_size(h));
+  munmap(h->place, h->place_size);
 }

@@ -12,12 +12,12 @@
 #include "pipe.h"
 #include "synch.h"
 
-enum { TOO_MANY_TIME = 2000000 }; /* ns between looks at a very long list */
+enum { SOON = 2000000 }; /* ns */
 
 struct watch {
   struct cr_wait wait[CR_WAIT_MAX];
   int n;
-  bool too_many;
+  bool soon; /* not all could be noted: look again soon */
 };
 
 static void add(struct watch *w, const struct cr_wait *waits, int n) {
@@ -25,14 +25,14 @@ static void add(struct watch *w, const struct cr_wait *waits, int n) {
     if (w->n < CR_WAIT_MAX)
       w->wait[w->n++] = waits[i];
     else
-      w->too_many = true;
+      w->soon = true;
   }
 }
 
 static bool shared_ready(lua_State *L, struct cr_block *b, struct watch *w) {
-  struct cr_wait waits[2];
+  struct cr_wait waits[CR_PIPE_WAITS];
   int n = 1;
-  bool ready;
+  bool ready, unborn = false;
   switch (atomic_load(&b->type)) {
     case CR_QUEUE:
     case CR_LIFO_QUEUE:
@@ -43,13 +43,14 @@ static bool shared_ready(lua_State *L, struct cr_block *b, struct watch *w) {
     case CR_PIPE:
       if (!cr_pipe_can_receive((struct cr_pipe *)b))
         return luaL_error(L, "wait_any: the sending end of a pipe in the list");
-      ready = cr_pipe_ready((struct cr_pipe *)b, waits, &n);
+      ready = cr_pipe_ready((struct cr_pipe *)b, waits, &n, &unborn);
       break;
     default:
       return luaL_error(L, "wait_any: cannot wait for a %s",
                         luaL_tolstring(L, -1, NULL));
   }
   if (!ready) add(w, waits, n);
+  w->soon |= !ready && unborn;
   return ready;
 }
 
@@ -76,7 +77,7 @@ static bool item_ready(lua_State *L, int i, struct watch *w) {
 static int look(lua_State *L, struct watch *w) {
   int n = (int)luaL_len(L, 1), found = 0;
   w->n = 0;
-  w->too_many = false;
+  w->soon = false;
   lua_newtable(L);
   for (int i = 1; i <= n; i++) {
     lua_geti(L, 1, i);
@@ -97,8 +98,7 @@ static int wait_any(lua_State *L) {
     struct watch w;
     if (look(L, &w) > 0 || deadline == 0) return 1;
     int64_t until = deadline;
-    if (w.too_many && until > cr_now() + TOO_MANY_TIME)
-      until = cr_now() + TOO_MANY_TIME;
+    if (w.soon && until > cr_now() + SOON) until = cr_now() + SOON;
     int err = cr_sleep(w.wait, w.n, until);
     if (err == EINTR) return cr_raise_interrupt(L);
     if (err == ETIMEDOUT && until == deadline) return 1;

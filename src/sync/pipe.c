@@ -88,30 +88,38 @@ bool cr_pipe_can_receive(const struct cr_pipe *e) {
   return e->in != NULL;
 }
 
-/* A process that holds the other end; before sending from memory, if it still
-** lives. One that is dead is reaped, with which the end may be gone. */
-static struct cr_slot *holder(struct cr_pipe *e, bool others) {
+/* Processes that hold the other end; the dead among them are reaped first, with
+** which the end may be gone. */
+static int holders(struct cr_pipe *e, bool others, struct cr_slot **out,
+                   int max) {
+  for (;;) {
+    bool dead = false;
+    int n = cr_handle_holders((struct cr_block *)e->other, others, out, max);
+    for (int i = 0; i < n; i++) {
+      uint32_t life = atomic_load(&out[i]->life.word);
+      if (life != 0 && !(life & CR_DIED)) continue;
+      dead = true; /* or unborn, perhaps never to be born */
+      cr_wake(&out[i]->life.word, INT_MAX); /* the kernel woke only one */
+    }
+    /* Held by none: perhaps one died between letting go and closing it. */
+    if ((n > 0 && !dead) || cr_reap_all() == 0) return n;
+  }
+}
+
+/* Notices that nobody holds the other end. Who held it last time is remembered:
+** while that one lives there is nothing to look for. */
+static void check_peer(struct cr_pipe *e) {
   uint64_t known = atomic_load_explicit(&e->holder, memory_order_relaxed);
   struct cr_slot *s = cr_slot_at((uint32_t)known);
-  if (!others && known != 0 && cr_slot_alive(s, (uint32_t)(known >> 32)))
-    return s;
-  for (;;) {
-    s = cr_handle_holder((struct cr_block *)e->other, others);
-    /* Held by none: perhaps one died between letting go and closing it. */
-    if (s == NULL && others) cr_reap_all();
-    if (s == NULL || !cr_slot_dead(s)) break;
-    cr_wake(&s->life.word, INT_MAX); /* the kernel wakes only one watcher */
-    if (cr_reap_all() == 0) break;
-  }
-  uint64_t now =
-      s == NULL ? 0
-                : (uint64_t)atomic_load(&s->life.incarnation) << 32 | s->index;
+  if (known != 0 && cr_slot_alive(s, (uint32_t)(known >> 32))) return;
+  uint64_t now = 0;
+  if (holders(e, false, &s, 1) > 0)
+    now = (uint64_t)atomic_load(&s->life.incarnation) << 32 | s->index;
   atomic_store_explicit(&e->holder, now, memory_order_relaxed);
-  return s;
 }
 
 int cr_pipe_send(struct cr_pipe *e, struct cr_packet *p, int64_t deadline) {
-  holder(e, false);
+  check_peer(e);
   return cr_queue_put(queue(e->out), p, deadline);
 }
 
@@ -126,28 +134,33 @@ static bool watch_life(struct cr_slot *s, struct cr_wait *wait) {
   return true;
 }
 
-bool cr_pipe_ready(struct cr_pipe *e, struct cr_wait *wait, int *n) {
+bool cr_pipe_ready(struct cr_pipe *e, struct cr_wait *wait, int *n,
+                   bool *unborn) {
+  struct cr_slot *holder[CR_PIPE_WAITS - 1];
   *n = 0;
+  *unborn = false;
   if (cr_queue_ready(queue(e->in), wait)) return true;
   *n = 1;
-  struct cr_slot *s = holder(e, true);
+  int found = holders(e, true, holder, CR_PIPE_WAITS - 1);
   if (cr_queue_ready(queue(e->in), NULL)) return true;
-  if (s != NULL && watch_life(s, &wait[1])) *n = 2;
+  for (int i = 0; i < found; i++) {
+    if (watch_life(holder[i], &wait[*n]))
+      ++*n;
+    else
+      *unborn = true;
+  }
   return false;
 }
 
 /* Sleeps once for a message or the end: 0 (look again), ETIMEDOUT, EINTR. */
 static int wait_for_message(struct cr_pipe *e, int64_t deadline) {
-  struct cr_wait w[2];
+  struct cr_wait w[CR_PIPE_WAITS];
+  bool unborn;
   int n;
-  if (cr_pipe_ready(e, w, &n)) return 0;
-  int64_t until = deadline;
-  if (n == 1 && holder(e, true) != NULL) {
-    int64_t soon = cr_now() + EMBRYO_TIME;
-    if (until > soon) until = soon;
-  }
+  if (cr_pipe_ready(e, w, &n, &unborn)) return 0;
+  int64_t soon = unborn ? cr_now() + EMBRYO_TIME : CR_FOREVER;
+  int64_t until = deadline < soon ? deadline : soon;
   int err = cr_sleep(w, n, until);
-  if (n == 2 && (atomic_load(w[1].word) & CR_DIED)) holder(e, true);
   return err == ETIMEDOUT && until != deadline ? 0 : err;
 }
 
@@ -164,9 +177,10 @@ int cr_pipe_receive(struct cr_pipe *e, struct cr_packet *p, int64_t deadline) {
 }
 
 int cr_pipe_wait(struct cr_pipe *e, int64_t deadline) {
-  struct cr_wait w[2];
+  struct cr_wait w[CR_PIPE_WAITS];
+  bool unborn;
   int n, err = 0;
-  while (!cr_pipe_ready(e, w, &n) && err == 0)
+  while (!cr_pipe_ready(e, w, &n, &unborn) && err == 0)
     err = deadline == 0 ? ETIMEDOUT : wait_for_message(e, deadline);
   return err == ETIMEDOUT ? EAGAIN : err;
 }

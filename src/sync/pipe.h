@@ -20,7 +20,10 @@ int cr_pipe_receive(struct cr_pipe *e, struct cr_packet *p, int64_t deadline);
 int cr_pipe_wait(struct cr_pipe *e, int64_t deadline);
 int cr_pipe_unget(struct cr_pipe *e, struct cr_packet *p);
 /* Is a receive possible without waiting (a message, or the end)? Else fills in
-** up to 2 words to sleep on; *n is set to their number. */
-bool cr_pipe_ready(struct cr_pipe *e, struct cr_wait *wait, int *n);
+** up to CR_PIPE_WAITS words to sleep on; *n is set to their number, *unborn when
+** a process that holds the other end cannot be watched yet: look again soon. */
+enum { CR_PIPE_WAITS = 9 };
+bool cr_pipe_ready(struct cr_pipe *e, struct cr_wait *wait, int *n,
+                   bool *unborn);
 
 #endif

@@ -12,9 +12,9 @@ static bool as_before(void) {
 }
 
 static void test_sizes(void) {
-  static const size_t sizes[] = {1,    16,   32,    33,     100,    512,   513,
-                                 4096, 8193, 16000, 16385,  65536,  65537, 100000,
-                                 1 << 20};
+  static const size_t sizes[] = {1,     16,    32,    33,     100,
+                                 512,   513,   4096,  8193,   16000,
+                                 16385, 65536, 65537, 100000, 1 << 20};
   enum { N = sizeof sizes / sizeof *sizes };
   void *p[N];
   bool fit = true, aligned = true, none = true, whole = true;

@@ -66,18 +66,20 @@ static void test_simplex(void) {
 }
 
 static void test_ready(void) {
-  struct cr_wait w[2];
+  struct cr_wait w[CR_PIPE_WAITS];
+  bool unborn;
   int n;
   open_pipe(false);
-  ok(!cr_pipe_ready(ends[0], w, &n) && n >= 1, "not ready: what to sleep on");
+  ok(!cr_pipe_ready(ends[0], w, &n, &unborn) && n >= 1,
+     "not ready: what to sleep on");
   send_to(ends[1], 1);
-  ok(cr_pipe_ready(ends[0], w, &n), "ready with a message");
+  ok(cr_pipe_ready(ends[0], w, &n, &unborn), "ready with a message");
   struct cr_packet p;
   cr_pipe_receive(ends[0], &p, 0);
   is(cr_pipe_unget(ends[0], &p), 0, "given back");
   is(receive(ends[0], 0), 1, "and got again");
   cr_handle_drop(handle[1]);
-  ok(cr_pipe_ready(ends[0], w, &n), "ready at the end");
+  ok(cr_pipe_ready(ends[0], w, &n, &unborn), "ready at the end");
   cr_handle_drop(handle[0]);
 }
 

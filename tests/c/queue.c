@@ -29,8 +29,8 @@ static uint32_t get(void) {
 }
 
 static void test_order(void) {
-  static const size_t lengths[] = {4, 8, 100, 5000, 15000, 16000, 16001, 70000,
-                                   1000000};
+  static const size_t lengths[] = {4,     8,     100,   5000,   15000,
+                                   16000, 16001, 70000, 1000000};
   enum { N = sizeof lengths / sizeof *lengths };
   bool whole = true;
   open_queue(0);

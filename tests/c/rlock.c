@@ -6,15 +6,15 @@
 /* Of no use to others: lies in a block with a handle, as all locks do. */
 static struct object {
   struct cr_block head;
-  cr_word wake;                      /* the kernel wants it 16 bytes in */
+  cr_word wake; /* the kernel wants it 16 bytes in */
   uint32_t unused[5];
   struct cr_rlock lock;
   struct cr_log log;
-  uint64_t count;                    /* under lock */
-  uint64_t a, b;                     /* change together */
-} *o;
+  uint64_t count; /* under lock */
+  uint64_t a, b;  /* change together */
+} * o;
 
-static cr_word *seen;                /* what a child found out */
+static cr_word *seen; /* what a child found out */
 
 static void test_alone(void) {
   is(cr_rlock_try(&o->lock), 0, "try takes a free lock");
@@ -32,8 +32,8 @@ static void acquire_in_vain(int unused) {
   (void)unused;
   int64_t start = cr_now();
   atomic_store(&seen[0], (uint32_t)cr_rlock_acquire(&o->lock, 0));
-  atomic_store(&seen[1], (uint32_t)cr_rlock_acquire(
-                             &o->lock, cr_deadline(0.05)));
+  atomic_store(&seen[1],
+               (uint32_t)cr_rlock_acquire(&o->lock, cr_deadline(0.05)));
   atomic_store(&seen[2], cr_now() - start >= 50000000);
   atomic_store(&seen[3], cr_rlock_mine(&o->lock));
 }
@@ -98,14 +98,14 @@ static void test_log(void) {
   cr_log_add32(&o->log, &o->b, 2);
   cr_log_commit(&o->log);
   ok(o->a == 1 && o->b == 2, "a log is applied");
-  cr_log_add(&o->log, &o->a, 3);     /* never committed */
+  cr_log_add(&o->log, &o->a, 3); /* never committed */
   cr_log_replay(&o->log);
   is(o->a, 1, "what was not committed is not replayed");
   cr_log_add(&o->log, &o->a, 4);
   cr_log_publish(&o->log, &o->b, 5);
   atomic_store(&o->log.n, o->log.filled);
   o->a = 7;
-  o->b = 5;                          /* it got as far as that, others went on */
+  o->b = 5; /* it got as far as that, others went on */
   cr_log_replay(&o->log);
   is(o->a, 7, "what was published is not replayed");
   cr_log_add(&o->log, &o->a, 8);

@@ -235,20 +235,24 @@ static const struct step steps[] = {
 /* ---- double faults ---- */
 
 static const struct step reap_blocks = {.name = "reaper of: alloc and free",
-                                        .first = step_first, .cold = true,
+                                        .first = step_first,
+                                        .cold = true,
                                         .op = step_reap_op};
 static const struct step again_blocks = {.name =
                                              "alloc and free after: the same",
-                                         .first = step_first, .cold = true,
+                                         .first = step_first,
+                                         .cold = true,
                                          .op = blocks_op};
 static const struct step reap_handles = {.name =
                                              "reaper of: handle table grows",
-                                         .first = step_first, .cold = true,
+                                         .first = step_first,
+                                         .cold = true,
                                          .setup = handles_setup,
                                          .op = step_reap_op,
                                          .check = handles_drop};
 static const struct step again_lock = {.name = "lock after: the same",
-                                       .first = step_first, .cold = true,
+                                       .first = step_first,
+                                       .cold = true,
                                        .setup = object_make,
                                        .op = lock_op,
                                        .check = object_drop};

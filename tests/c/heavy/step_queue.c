@@ -3,6 +3,7 @@
 #include "../lib/step.h"
 
 #include "../lib/packet.h"
+#include "cell.h"
 #include "pipe.h"
 
 /* The queue under test holds messages first, first + 1 ... next - 1. */
@@ -654,9 +655,11 @@ static void pipe_wake_attend(void) {
 /* A message or the sender's other copies keep the receiver going. */
 static void pipe_wake_check(bool done) {
   uint32_t got;
-  struct cr_wait w[2];
+  struct cr_wait w[CR_PIPE_WAITS];
+  bool unborn;
   int n;
-  if (!done && !cr_pipe_ready(ends[1], w, &n) && step_some_awake() == 0)
+  if (!done && !cr_pipe_ready(ends[1], w, &n, &unborn) &&
+      step_some_awake() == 0)
     pipe_send(2);
   step_all_awake("a message");
   must(atomic_load(&shared->value[0]) == 0, "receive gave %u",
@@ -669,6 +672,12 @@ static void pipe_wake_check(bool done) {
 static void pipe_close_attend(void) {
   cr_handle_drop(end_handle[0]);
   step_sleeper(pipe_sleeper);
+}
+
+/* The same, but this process lets go when the receiver sleeps already. */
+static void pipe_leave_attend(void) {
+  step_sleeper(pipe_sleeper);
+  cr_handle_drop(end_handle[0]);
 }
 
 static void pipe_close_op(void) {
@@ -691,6 +700,51 @@ static void pipe_make_op(void) {
   pipe_setup();
   pipe_send(0);
   pipe_drop(true);
+}
+
+/* ---- the cell for a child's result ---- */
+
+static struct cr_cell *cell;
+static uint32_t cell_handle;
+
+static void cell_setup(void) {
+  cell = cr_cell_new();
+  must(cell != NULL, "no memory");
+  must(cr_handle_new((struct cr_block *)cell, &cell_handle) == 0, "no handle");
+}
+
+static void cell_put_op(void) {
+  struct cr_packet p;
+  if (packet_make(5, &block, &p) == 0)
+    cr_cell_put(cell, CR_CELL_VALUES, p.block);
+}
+
+static void cell_take_setup(void) {
+  cell_setup();
+  cell_put_op();
+}
+
+static void cell_take_op(void) {
+  struct cr_message *m = cr_cell_take(cell);
+  if (m != NULL) cr_destroy(&m->head);
+}
+
+static void cell_put_check(bool done) {
+  bool full = cr_cell_kind(cell) == CR_CELL_VALUES;
+  must(full || !done, "the result is lost");
+  must(cr_cell_has_message(cell) == full, "kind and message disagree");
+  struct cr_message *m = cr_cell_take(cell);
+  if (m != NULL) {
+    struct cr_packet p = {m->data, m->length, m};
+    must(packet_number(&p) == 5, "another result");
+    cr_packet_free(&p);
+  }
+  cr_handle_drop(cell_handle);
+}
+
+static void cell_take_check(bool done) {
+  must(!done || !cr_cell_has_message(cell), "taken and still there");
+  cr_handle_drop(cell_handle);
 }
 
 /* ---- the list ---- */
@@ -869,6 +923,20 @@ static const struct step steps[] = {
      .op = pipe_close_op,
      .early = pipe_close_early,
      .check = pipe_close_check},
+    {.name = "Pipe left by one, then closed under a receiver",
+     .setup = pipe_setup,
+     .attend = pipe_leave_attend,
+     .op = pipe_close_op,
+     .early = pipe_close_early,
+     .check = pipe_close_check},
+    {.name = "result left in a cell",
+     .setup = cell_setup,
+     .op = cell_put_op,
+     .check = cell_put_check},
+    {.name = "result taken out of a cell",
+     .setup = cell_take_setup,
+     .op = cell_take_op,
+     .check = cell_take_check},
 };
 
 static const struct step *find(const char *name) {
@@ -921,7 +989,8 @@ static void run_double(const char *name, void (*op)(void), int stride) {
            name);
   struct step b = {.name = text,
                    .setup = a->setup,
-                   .first = step_first, .cold = true,
+                   .first = step_first,
+                   .cold = true,
                    .op = op == NULL ? step_reap_op : op,
                    .check = a->check == carry_check ? carry_check
                             : a->setup != NULL      ? both_check

@@ -9,9 +9,9 @@
 
 enum { ALL = 100000, SOME = 1000, AT_ONCE = 4 };
 
-static struct cr_queue *common;      /* by it children pass queues on */
+static struct cr_queue *common; /* by it children pass queues on */
 static struct child children[AT_ONCE];
-static int64_t doom[AT_ONCE];        /* when it is killed; 0: never */
+static int64_t doom[AT_ONCE]; /* when it is killed; 0: never */
 static int made, killed, orphans;
 static uint64_t passed;
 static uint32_t seed = 88172645u;

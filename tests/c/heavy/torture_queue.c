@@ -10,27 +10,27 @@
 enum {
   PRODUCERS = 4,
   CONSUMERS = 4,
-  EACH = 1024,                       /* messages a producer puts in its life */
-  LIVES = 60000,                     /* of producers */
-  CROWDED = 1000,                    /* messages at which producers rest */
+  EACH = 1024,    /* messages a producer puts in its life */
+  LIVES = 60000,  /* of producers */
+  CROWDED = 1000, /* messages at which producers rest */
   CROWDED_BIG = 16
 };
-enum { PRODUCER, CONSUMER };         /* groups */
+enum { PRODUCER, CONSUMER }; /* groups */
 
 struct campaign {
   const char *name;
   enum cr_queue_kind kind;
   bool pipe;
   uint32_t maxsize;
-  size_t big;                        /* bytes of some messages; 0: none */
-  unsigned killed;                   /* groups */
+  size_t big;      /* bytes of some messages; 0: none */
+  unsigned killed; /* groups */
 };
 
 /* Written by all processes; not in the arena. */
 struct account {
-  cr_word lives;                     /* producers started */
+  cr_word lives; /* producers started */
   cr_word64 got;
-  uint32_t put[LIVES];               /* messages of that one that were put */
+  uint32_t put[LIVES]; /* messages of that one that were put */
   _Atomic(uint8_t) seen[LIVES][EACH];
 };
 
@@ -123,8 +123,8 @@ static void publish_size(int unused) {
   for (uint32_t i = 0; i < atomic_load(&account->lives) && i < LIVES; i++)
     n += account->put[i];
   uint32_t waiting = n > got ? (uint32_t)(n - got) : 0;
-  atomic_store(&crew->in_call[CREW_MAX - 1], now->pipe ? waiting
-                                                       : cr_queue_size(q));
+  atomic_store(&crew->in_call[CREW_MAX - 1],
+               now->pipe ? waiting : cr_queue_size(q));
 }
 
 struct sums {
@@ -163,8 +163,10 @@ static void finish(void) {
   atomic_store(&crew->stop, 1);
   crew_join(PRODUCER);
   cr_reap_all();
-  if (now->pipe) cr_handle_drop(handle[1]);
-  else cr_queue_shutdown(q, false);
+  if (now->pipe)
+    cr_handle_drop(handle[1]);
+  else
+    cr_queue_shutdown(q, false);
   crew_join(CONSUMER);
   cr_reap_all();
   if (!now->pipe && cr_queue_size(q) != 0)

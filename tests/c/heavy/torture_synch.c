@@ -11,21 +11,20 @@ enum { WORKER, GIVER = WORKER, TAKER };
 
 /* Not in the arena. Plain variables are protected by what is under test. */
 static struct stage {
-  int inside;                        /* who is in the critical section, + 1 */
-  uint64_t first, second;            /* equal, unless their writer died */
-  cr_word64 deaths;                  /* EOWNERDEAD seen */
-  cr_word64 gave, given, took;       /* tokens: begun, done; done */
-  int items;                         /* in the bounded buffer */
-  cr_word round[CREW_MAX];           /* barrier: rounds that one has begun */
+  int inside;                  /* who is in the critical section, + 1 */
+  uint64_t first, second;      /* equal, unless their writer died */
+  cr_word64 deaths;            /* EOWNERDEAD seen */
+  cr_word64 gave, given, took; /* tokens: begun, done; done */
+  int items;                   /* in the bounded buffer */
+  cr_word round[CREW_MAX];     /* barrier: rounds that one has begun */
   cr_word passed, broken;
-} *stage;
+} * stage;
 
 static uint32_t handles[8];
 static int handle_count;
 
 static void hold(void *object) {
-  if (object == NULL ||
-      cr_handle_new(object, &handles[handle_count++]) != 0) {
+  if (object == NULL || cr_handle_new(object, &handles[handle_count++]) != 0) {
     printf("Bail out! no memory\n");
     exit(99);
   }

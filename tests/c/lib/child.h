@@ -25,9 +25,9 @@
 #include "slot.h"
 
 struct child {
-  pid_t pid;                         /* 0: there is none, or it has ended */
+  pid_t pid; /* 0: there is none, or it has ended */
   struct cr_birth birth;
-  int status;                        /* as waitpid gives it */
+  int status; /* as waitpid gives it */
 };
 
 /* Zeroed memory that children share; not part of the arena. */
@@ -80,8 +80,10 @@ static inline bool child_ends(struct child *c, double seconds) {
       break;
     }
     if (cr_now() > until) return false;
-    if (i < 2000) sched_yield();
-    else child_rest(500);
+    if (i < 2000)
+      sched_yield();
+    else
+      child_rest(500);
   }
   return true;
 }

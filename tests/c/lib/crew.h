@@ -10,15 +10,15 @@
 
 enum {
   CREW_MAX = 16,
-  CREW_PATIENCE = 15,                /* seconds without progress: wedged */
-  CREW_PAUSE = 1500                  /* microseconds between kills, at most */
+  CREW_PATIENCE = 15, /* seconds without progress: wedged */
+  CREW_PAUSE = 1500   /* microseconds between kills, at most */
 };
 
 struct crew_shared {
-  cr_word stop;                      /* workers end when they see it */
-  cr_word64 progress;                /* counts what has been done */
-  cr_word errors;                    /* what workers found wrong */
-  cr_word in_call[CREW_MAX];         /* inside of what may lose something */
+  cr_word stop;              /* workers end when they see it */
+  cr_word64 progress;        /* counts what has been done */
+  cr_word errors;            /* what workers found wrong */
+  cr_word in_call[CREW_MAX]; /* inside of what may lose something */
 };
 
 struct worker {
@@ -33,7 +33,7 @@ static int worker_count;
 static uint32_t crew_kills, crew_kills_in_call; /* of one run */
 static uint32_t crew_all_kills;
 static uint32_t crew_seed = 2463534242u;
-static char crew_error[200];         /* set by the parent: why it failed */
+static char crew_error[200]; /* set by the parent: why it failed */
 
 static inline uint32_t crew_random(void) {
   crew_seed ^= crew_seed << 13;

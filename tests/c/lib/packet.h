@@ -9,7 +9,7 @@
 #include "queue.h"
 
 #define PACKET_BAD 0xbad00000u
-enum { PACKET_KEY = 9 };             /* sort key: 'i' and 8 bytes */
+enum { PACKET_KEY = 9 }; /* sort key: 'i' and 8 bytes */
 
 /* Writes n bytes (at least 4) of message `number`. */
 static inline void packet_fill(unsigned char *to, uint32_t number, size_t n) {
@@ -31,10 +31,10 @@ static inline uint32_t packet_number(const struct cr_packet *p) {
 
 /* How to make a packet. */
 struct packet_form {
-  size_t length;                     /* at least 4 */
-  bool block;                        /* in a block of its own, however short */
-  bool keyed;                        /* for a PriorityQueue: its number */
-  struct cr_block *object;           /* NULL, or what it carries */
+  size_t length;           /* at least 4 */
+  bool block;              /* in a block of its own, however short */
+  bool keyed;              /* for a PriorityQueue: its number */
+  struct cr_block *object; /* NULL, or what it carries */
 };
 
 static inline int packet_make(uint32_t number, const struct packet_form *f,

@@ -20,43 +20,43 @@
 /* One operation. All but `op` may be left out. */
 struct step {
   const char *name;
-  void (*setup)(void);               /* makes the objects */
-  void (*enter)(void);               /* the victim, before it is watched */
-  void (*attend)(void);              /* the victim stands ready: sleepers ... */
-  void (*op)(void);                  /* the victim is killed in here */
-  void (*wake)(void);                /* the victim sleeps: somebody wakes it */
-  void (*early)(bool done);          /* it is dead, nobody has reaped it */
-  void (*check)(bool done);          /* it is reaped: look, then clean up */
-  void (*first)(void);               /* double fault: killed before, unreaped */
-  bool cold;                         /* the arena is empty at the start */
+  void (*setup)(void);      /* makes the objects */
+  void (*enter)(void);      /* the victim, before it is watched */
+  void (*attend)(void);     /* the victim stands ready: sleepers ... */
+  void (*op)(void);         /* the victim is killed in here */
+  void (*wake)(void);       /* the victim sleeps: somebody wakes it */
+  void (*early)(bool done); /* it is dead, nobody has reaped it */
+  void (*check)(bool done); /* it is reaped: look, then clean up */
+  void (*first)(void);      /* double fault: killed before, unreaped */
+  bool cold;                /* the arena is empty at the start */
 };
 
 /* Seen by all processes of a test. */
 struct step_shared {
-  cr_word done;                      /* the victim's operation has ended */
-  cr_word awake;                     /* sleepers that have what they wanted */
-  cr_word late;                      /* ... but only by looking again */
-  cr_word value[4];                  /* what they got */
-  cr_word at;                        /* instruction under test */
-  cr_word first_at;                  /* double faults: of the first victim */
+  cr_word done;     /* the victim's operation has ended */
+  cr_word awake;    /* sleepers that have what they wanted */
+  cr_word late;     /* ... but only by looking again */
+  cr_word value[4]; /* what they got */
+  cr_word at;       /* instruction under test */
+  cr_word first_at; /* double faults: of the first victim */
   cr_word kills, drifted, length, failed;
 };
 
 static struct step_shared *shared;
 static const struct step *step_now;
-static struct child step_victim;     /* the last one; dead at the checks */
-static struct child step_dead;       /* double fault: the first one */
+static struct child step_victim; /* the last one; dead at the checks */
+static struct child step_dead;   /* double fault: the first one */
 enum { STEP_SLEEPERS = 4 };
 static struct child sleeper[STEP_SLEEPERS];
 static int sleepers;
 static struct trace step_trace;
-static uintptr_t step_pc;            /* where it died */
+static uintptr_t step_pc; /* where it died */
 
-#define STEP_WHOLE UINT32_MAX        /* `at` of the complete run */
+#define STEP_WHOLE UINT32_MAX /* `at` of the complete run */
 enum {
-  STEP_FAULTS = 5,                   /* of one operation, then the next one */
-  STEP_ROUNDS = 24,                  /* of a loop, then only some */
-  STEP_PATIENCE = 30                 /* seconds for one kill */
+  STEP_FAULTS = 5,   /* of one operation, then the next one */
+  STEP_ROUNDS = 24,  /* of a loop, then only some */
+  STEP_PATIENCE = 30 /* seconds for one kill */
 };
 
 /* ---- reporting ---- */
@@ -93,8 +93,8 @@ step_fail(const char *what, ...) {
   _exit(1);
 }
 
-#define must(condition, ...) \
-  do { \
+#define must(condition, ...)                  \
+  do {                                        \
     if (!(condition)) step_fail(__VA_ARGS__); \
   } while (0)
 
@@ -165,7 +165,7 @@ static inline void step_start(struct trace_run *r) {
        "the victim did not start (status %x)", status);
 }
 
-static bool step_wake_due;           /* the victim was not woken yet */
+static bool step_wake_due; /* the victim was not woken yet */
 
 static inline void step_woken(struct trace_run *r) {
   (void)r;
@@ -205,8 +205,10 @@ static inline void step_record(void) {
   if (step_now->attend != NULL) step_now->attend();
   step_wake_due = true;
   while (stop != TRACE_ENDED) {
-    if (stop == TRACE_STEP) trace_note(&step_trace, trace_pc(r.child.pid));
-    else step_woken(&r);
+    if (stop == TRACE_STEP)
+      trace_note(&step_trace, trace_pc(r.child.pid));
+    else
+      step_woken(&r);
     stop = stop == TRACE_STEP ? trace_step(&r) : trace_wait(&r);
   }
   step_victim = r.child;
@@ -349,7 +351,8 @@ static inline bool step_apart(void (*body)(int, int), int from, int stride) {
   if (WIFSIGNALED(status))
     printf("# %s: at instruction %u (first %u): %s\n", step_now->name,
            atomic_load(&shared->at), atomic_load(&shared->first_at),
-           WTERMSIG(status) == SIGALRM ? "wedged" : strsignal(WTERMSIG(status)));
+           WTERMSIG(status) == SIGALRM ? "wedged"
+                                       : strsignal(WTERMSIG(status)));
   return status == 0;
 }
 
@@ -415,6 +418,8 @@ static inline void step_pair(int i, int stride) {
   memset(&step_trace, 0, sizeof step_trace);
   step_now = second;
   for (;; i += stride) {
+    if (i < step_before_trace.n && step_before_trace.times[i] > STEP_ROUNDS)
+      continue;
     atomic_store(&shared->first_at, (uint32_t)i);
     atomic_store(&shared->at, STEP_WHOLE);
     step_warm();

@@ -28,8 +28,8 @@ tap_report(bool good, const char *file, int line, const char *name, ...) {
 
 /* ok(condition, "name", ...): the name is a printf format. */
 #define ok(good, ...) tap_report(good, __FILE__, __LINE__, __VA_ARGS__)
-#define is(got, want, name) tap_is((long long)(got), (long long)(want), \
-                                   __FILE__, __LINE__, name)
+#define is(got, want, name) \
+  tap_is((long long)(got), (long long)(want), __FILE__, __LINE__, name)
 
 static inline bool tap_is(long long got, long long want, const char *file,
                           int line, const char *name) {

@@ -28,9 +28,9 @@ enum trace_stop { TRACE_STEP, TRACE_ASLEEP, TRACE_ENDED };
 /* A victim under ptrace. */
 struct trace_run {
   struct child child;
-  cr_word *done;                     /* the victim sets it at its end */
+  cr_word *done; /* the victim sets it at its end */
   bool may_sleep;
-  int faults;                        /* signals that nobody expected */
+  int faults; /* signals that nobody expected */
 };
 
 static inline uintptr_t trace_pc(pid_t pid) {
