@@ -94,7 +94,7 @@ $(BUILD)/%.o: src/%.c
 # The files of lua/, compiled, as bytes, and a table of them.
 $(BUILD)/bind/embed.o: $(BUILD)/lua.inc
 $(BUILD)/lua.inc: $(BUILD)/embed $(LUA_FILES)
-	$(call say,EMBED,lua/*.lua)$< $(LUA_FILES) >$@.new && mv $@.new $@
+	$(call say,EMBED,lua/*.lua)$(RUN) $< $(LUA_FILES) >$@.new && mv $@.new $@
 $(BUILD)/embed: $(BUILD)/tool/embed.o
 	$(call say,LINK,$@)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LUA_STATIC) -lm -ldl
 

@@ -2,8 +2,8 @@
 #include "arena_impl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
@@ -23,27 +23,25 @@ static void (*visitor[CR_TYPES])(struct cr_block *, const struct cr_visit *);
 
 /* ---- limit ---- */
 
+/* The number in a file; 0: no such file, or "max". Every program that starts
+** reads it, so without stdio and its buffer. */
 static size_t read_size(const char *path) {
-  FILE *f = fopen(path, "re");
-  if (f == NULL) return 0;
-  unsigned long long n = 0;
-  if (fscanf(f, "%llu", &n) != 1) n = 0; /* "max" */
-  fclose(f);
-  return (size_t)n;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  char text[32];
+  ssize_t n = read(fd, text, sizeof text - 1);
+  close(fd);
+  text[n > 0 ? n : 0] = '\0';
+  return (size_t)strtoull(text, NULL, 10);
 }
 
 /* Memory that this process may use: the machine's, or its cgroup's. */
 static size_t memory_total(void) {
   struct sysinfo s;
   size_t total = sysinfo(&s) == 0 ? s.totalram * s.mem_unit : RESERVE_MIN;
-  static const char *const limits[] = {
-      "/sys/fs/cgroup/memory.max",
-      "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-  for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-    size_t n = read_size(limits[i]);
-    if (n > 0 && n < total) total = n;
-  }
-  return total;
+  size_t n = read_size("/sys/fs/cgroup/memory.max");
+  if (n == 0) n = read_size("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+  return n > 0 && n < total ? n : total;
 }
 
 /* CLUARUN_SHARED_LIMIT: bytes, with an optional K, M or G. 0: not set. */

@@ -22,7 +22,9 @@ struct cr_handles {
   struct cr_block *_Atomic entry[ENTRIES];
 };
 
-static struct cr_handles *chunks[MAX_CHUNKS]; /* under ref lock */
+/* Under ref lock. Common: the linker puts it after all other variables, which
+** so share a page that a child has to copy. */
+struct cr_handles *cr_chunks[MAX_CHUNKS] __attribute__((common));
 static uint32_t chunk_count;
 static uint32_t first_free; /* no free handle below (a hint) */
 
@@ -65,7 +67,7 @@ static void link_chunk(struct cr_slot *s, struct cr_handles *c) {
 /* A free entry of the table, or NULL. Under ref lock. */
 static struct cr_block *_Atomic *find_free(uint32_t *handle) {
   for (uint32_t h = first_free; h < chunk_count * ENTRIES; h++) {
-    struct cr_block *_Atomic *e = &chunks[h / ENTRIES]->entry[h % ENTRIES];
+    struct cr_block *_Atomic *e = &cr_chunks[h / ENTRIES]->entry[h % ENTRIES];
     if (atomic_load_explicit(e, memory_order_relaxed) != NULL) continue;
     first_free = h + 1;
     *handle = h;
@@ -90,7 +92,7 @@ static struct cr_block *_Atomic *lock_entry(uint32_t *handle) {
     bool ours = chunk_count == number; /* no other thread was faster */
     if (ours) {
       link_chunk(leader(), c);
-      chunks[chunk_count++] = c;
+      cr_chunks[chunk_count++] = c;
     }
     cr_ref_unlock();
     if (!ours) cr_free(c);
@@ -148,7 +150,7 @@ static void drop(struct cr_block *_Atomic *place) {
 void cr_handle_drop(uint32_t handle) {
   cr_ref_lock();
   if (handle < first_free) first_free = handle;
-  drop_unlock(&chunks[handle / ENTRIES]->entry[handle % ENTRIES]);
+  drop_unlock(&cr_chunks[handle / ENTRIES]->entry[handle % ENTRIES]);
 }
 
 void cr_ref_add(struct cr_block **place, cr_word *count,
@@ -207,7 +209,7 @@ int cr_handles_copy(struct cr_slot *child) {
     if (c == NULL) return ENOMEM;
     cr_ref_lock();
     link_chunk(child, c);
-    copy_entries(chunks[n], c);
+    copy_entries(cr_chunks[n], c);
     cr_ref_unlock();
   }
   return 0;
@@ -216,7 +218,7 @@ int cr_handles_copy(struct cr_slot *child) {
 void cr_handles_adopt(void) {
   struct cr_handles *c = atomic_load(&cr_self->handles);
   chunk_count = c != NULL ? c->number + 1 : 0;
-  for (; c != NULL; c = atomic_load(&c->next)) chunks[c->number] = c;
+  for (; c != NULL; c = atomic_load(&c->next)) cr_chunks[c->number] = c;
 }
 
 void cr_handles_release(struct cr_slot *s) {

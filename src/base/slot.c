@@ -194,10 +194,17 @@ static void in_parent(void) {
   birth_ready = false;
 }
 
+/* The pages of shared memory are not mapped in a child until it touches them.
+** Reading one maps its neighbours, too; writing maps only that one. */
+static void touch(struct cr_birth b) {
+  if (b.slot != NULL) (void)atomic_load(&b.slot->state);
+}
+
 static void in_child(void) {
   birth_ready = false;
   if (cr_self == NULL) return;
   struct cr_birth b = cr_birth;
+  touch(b);
   cr_self = NULL;
   cr_alarm = NULL;
   if (b.slot == NULL || cr_slot_enter(b.slot, b.incarnation) != 0) {

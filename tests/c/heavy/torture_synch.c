@@ -103,14 +103,14 @@ static void lock_torture(double seconds) {
   hold(lock);
   crew_add(4, WORKER, locker);
   crew_add(2, WORKER, hasty);
-  crew_torture(seconds, 1 << WORKER, NULL);
+  crew_torture(seconds, 1 << WORKER);
 }
 
 static void rlock_torture(double seconds) {
   lock = cr_lock_new(true);
   hold(lock);
   crew_add(5, WORKER, rlocker);
-  crew_torture(seconds, 1 << WORKER, NULL);
+  crew_torture(seconds, 1 << WORKER);
 }
 
 /* ---- Semaphore ---- */
@@ -155,7 +155,7 @@ static void semaphore_torture(double seconds) {
   hold(semaphore);
   crew_add(2, GIVER, giver);
   crew_add(4, TAKER, taker);
-  crew_torture(seconds, 1 << GIVER | 1 << TAKER, NULL);
+  crew_torture(seconds, 1 << GIVER | 1 << TAKER);
   atomic_store(&crew->stop, 1);
   crew_join(GIVER);
   for (int i = 0; i < worker_count; i++)
@@ -199,7 +199,7 @@ static void condition_torture(double seconds) {
   hold(changed);
   crew_add(3, GIVER, change);
   crew_add(3, TAKER, change);
-  crew_torture(seconds, 1 << GIVER | 1 << TAKER, NULL);
+  crew_torture(seconds, 1 << GIVER | 1 << TAKER);
   atomic_store(&crew->stop, 1);
   int err = cr_lock_acquire(lock, cr_deadline(CREW_PATIENCE));
   if (err != 0 && err != EOWNERDEAD) crew_fail("the lock is stuck");

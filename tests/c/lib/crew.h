@@ -158,17 +158,14 @@ static inline bool crew_moves(void) {
   return false;
 }
 
-/* Kills and replaces workers of these groups (a bit each) for some seconds.
-** `after` (may be NULL) puts right what a death leaves to the survivors. */
-static inline void crew_torture(double seconds, unsigned groups,
-                                void (*after)(int)) {
+/* Kills and replaces workers of these groups (a bit each) for some seconds. */
+static inline void crew_torture(double seconds, unsigned groups) {
   int64_t until = cr_deadline(seconds);
   while (cr_now() < until && crew_error[0] == '\0') {
     child_rest((int)(crew_random() % CREW_PAUSE));
     int i = (int)(crew_random() % (uint32_t)worker_count);
     if (groups & 1u << workers[i].group) {
       crew_kill(i);
-      if (after != NULL) after(i);
       crew_start(i);
     }
     if (crew_moves()) continue;

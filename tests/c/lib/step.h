@@ -25,6 +25,7 @@ struct step {
   void (*attend)(void);     /* the victim stands ready: sleepers ... */
   void (*op)(void);         /* the victim is killed in here */
   void (*wake)(void);       /* the victim sleeps: somebody wakes it */
+  int again;                /* how often it must be woken besides */
   void (*early)(bool done); /* it is dead, nobody has reaped it */
   void (*check)(bool done); /* it is reaped: look, then clean up */
   void (*first)(void);      /* double fault: killed before, unreaped */
@@ -165,12 +166,12 @@ static inline void step_start(struct trace_run *r) {
        "the victim did not start (status %x)", status);
 }
 
-static bool step_wake_due; /* the victim was not woken yet */
+static int step_wakes_due; /* of a victim that sleeps */
 
 static inline void step_woken(struct trace_run *r) {
   (void)r;
-  if (step_wake_due) step_now->wake();
-  step_wake_due = false;
+  if (step_wakes_due > 0) step_now->wake();
+  step_wakes_due--;
 }
 
 /* Leads a victim to its k-th instruction. */
@@ -203,7 +204,7 @@ static inline void step_record(void) {
   step_trace.n = 0;
   step_start(&r);
   if (step_now->attend != NULL) step_now->attend();
-  step_wake_due = true;
+  step_wakes_due = 1 + step_now->again;
   while (stop != TRACE_ENDED) {
     if (stop == TRACE_STEP)
       trace_note(&step_trace, trace_pc(r.child.pid));
@@ -259,7 +260,7 @@ static inline bool step_kill(int k, const struct step_size *before) {
   if (step_now->first != NULL) step_now->first();
   step_start(&r);
   if (step_now->attend != NULL) step_now->attend();
-  step_wake_due = true;
+  step_wakes_due = 1 + step_now->again;
   enum trace_stop stop = step_lead(&r, k);
   step_pc = stop == TRACE_STEP ? trace_pc(r.child.pid) : 0;
   if (stop == TRACE_STEP && k < step_trace.n && step_pc != step_trace.at[k])
@@ -389,7 +390,7 @@ static inline void step_first(void) {
   step_now = step_before;
   step_trace = step_before_trace;
   step_start(&r);
-  step_wake_due = true;
+  step_wakes_due = 1 + step_now->again;
   step_lead(&r, (int)atomic_load(&shared->first_at));
   step_dead = r.child;
   child_kill(&step_dead);
