@@ -77,6 +77,49 @@ test_size("memory that was freed is used again for other sizes", function()
   tap.eq(out, "true\n")
 end)
 
+test_size("big blocks that were freed are given back", function()
+  local out = tap.lua [[
+    local function rss()
+      for line in io.lines "/proc/self/status" do
+        local n = line:match "VmRSS:%s*(%d+)"
+        if n then return tonumber(n) end
+      end
+    end
+    local first = rss()
+    local t = {}
+    for i = 1, 100 do t[i] = ("x"):rep(1000000 + i * 1000) end
+    print(rss() - first > 90000)
+    t = nil
+    collectgarbage()
+    print(rss() - first < 25000)]]
+  tap.eq(out, "true\ntrue\n")
+end)
+
+tap.test("big blocks that are used again are each process's own", function()
+  local out = tap.lua [[
+    local function sum(byte)
+      local t = {}
+      for i = 1, 8 do t[i] = byte:rep(1000000 + i) end
+      for i = 1, 8 do
+        if t[i]:find("[^" .. byte .. "]") or #t[i] ~= 1000000 + i then
+          return "damaged"
+        end
+      end
+      return "right"
+    end
+    print(sum "a")
+    collectgarbage()
+    local pid = fork()
+    print(sum(pid == 0 and "b" or "c"))
+    collectgarbage()
+    print(sum(pid == 0 and "d" or "e"))
+    if pid == 0 then os.exit(0) end
+    print(select(2, wait()))]]
+  local _, right = out:gsub("right\n", "")
+  tap.eq(right, 5)
+  tap.eq(out:match "exit\t0", "exit\t0")
+end)
+
 test_size("not enough memory is an error that can be caught", function()
   local out, err, status = tap.run(string.format("ulimit -v 400000; %s -e %s",
     tap.program, tap.quote [[

@@ -259,13 +259,26 @@ tap.test("misuse of the constructor", function()
   tap.fails("daemon must be a boolean", Process, { target = print, daemon = 1 })
 end)
 
+tap.test("numbers of arguments that cannot be", function()
+  for _, n in ipairs { -1, 1 << 40, math.mininteger } do
+    local p = Process { target = print, args = { n = n } }
+    tap.fails("args.n out of range", p.start, p)
+    tap.eq(p.pid, nil)
+  end
+  local p = Process { target = print, args = { n = 1000000 } }
+  tap.fails("too many arguments", p.start, p)
+end)
+
 tap.test("misuse before the start", function()
   local p = Process { target = print }
   for _, f in ipairs { "join", "result", "is_alive", "interrupt", "terminate",
-    "kill" } do
+    "kill", "close" } do
     tap.fails("before it is started", p[f], p)
   end
   tap.fails("cannot join a process before it is started", p.join, p)
+  do local _ <close> = p end
+  p:start():join()
+  p:close()
   p:close()
   tap.fails("cannot start a closed process", p.start, p)
   tap.fails("closed", function() return p.pid end)
@@ -280,7 +293,7 @@ tap.test("misuse after the start", function()
   tap.fails("cannot set field 'pid'", function() p.pid = 1 end)
   tap.fails("cannot set field 'exitcode'", function() p.exitcode = 1 end)
   tap.fails("cannot set field 'foo'", function() p.foo = 1 end)
-  tap.fails("name must be a string", function() p.name = {} end)
+  tap.fails("name must be a string, got table", function() p.name = {} end)
   tap.fails("number", p.join, p, "soon")
   tap.fails("bad argument", p.join, p, 0 / 0)
   tap.fails("Process expected", p.join, {})

@@ -28,6 +28,14 @@ static int child_handler(lua_State *L) {
   return 1;
 }
 
+lua_Integer cr_process_arguments(lua_State *L, int args) {
+  args = lua_absindex(L, args);
+  bool packed = lua_getfield(L, args, "n") == LUA_TNUMBER;
+  lua_Integer n = packed ? lua_tointeger(L, -1) : luaL_len(L, args);
+  lua_pop(L, 1);
+  return n;
+}
+
 /* Pushes the arguments; returns their number. */
 static int push_args(lua_State *L) {
   if (lua_getiuservalue(L, 1, CR_ARGS) == LUA_TNIL) {
@@ -35,9 +43,7 @@ static int push_args(lua_State *L) {
     return 0;
   }
   int args = lua_gettop(L);
-  bool packed = lua_getfield(L, args, "n") == LUA_TNUMBER;
-  lua_Integer n = packed ? lua_tointeger(L, -1) : luaL_len(L, args);
-  lua_pop(L, 1);
+  lua_Integer n = cr_process_arguments(L, args);
   if (n < 0 || n > INT_MAX - 1 || !lua_checkstack(L, (int)n + 1))
     return luaL_error(L, "too many arguments");
   for (int i = 1; i <= n; i++) lua_geti(L, args, i);
@@ -70,9 +76,8 @@ static void fail(lua_State *L, struct cr_process *p) {
   const char *name = cr_process_push_name(L, 1);
   lua_insert(L, error++);
   report_error(L, name);
-  int type = lua_type(L, error);
   const char *trace = push_traceback(L);
-  if (*trace != 0 && (type == LUA_TSTRING || type == LUA_TNUMBER))
+  if (*trace != 0 && lua_type(L, error) == LUA_TSTRING)
     lua_pushfstring(L, "%s\nin Process %s (pid %d), %s", lua_tostring(L, error),
                     name, (int)getpid(), trace + 1);
   else

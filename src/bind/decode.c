@@ -19,7 +19,8 @@ static void decode_one(struct cr_decoder *d) {
 static int decode_all(struct cr_decoder *d) {
   int n = 0;
   while (d->p < d->end) {
-    luaL_checkstack(d->L, 8, "too many values in a message");
+    luaL_checkstack(d->L, 12, "too many values in a message");
+    d->slots = 0; /* the values before lie on the stack, too */
     decode_one(d);
     n++;
   }
@@ -37,23 +38,15 @@ static int decode_bytes(lua_State *L, const struct cr_packet *p, size_t key) {
   d.end = p->data + p->length;
   d.block = p->block;
   d.frame = d.few;
-  d.depth = d.in_class = d.later = 0;
+  d.depth = d.slots = d.in_class = d.later = 0;
   d.room = CR_FRAMES;
   d.budget = p->length;
+  d.bottom = lua_gettop(L);
   d.seen = 0;
   return decode_all(&d);
 }
 
-/* The thread's buffer is overwritten by its next get, which may come while this
-** message is read: from a module that is required, from a finalizer. */
-static int decode_copy(lua_State *L, const struct cr_packet *p) {
-  unsigned char bytes[CR_INLINE_MAX];
-  memcpy(bytes, p->data, p->length);
-  return decode_bytes(L, &(struct cr_packet){bytes, p->length, NULL}, 0);
-}
-
 int cr_decode(lua_State *L, const struct cr_packet *p) {
-  if (p->block == NULL && p->length <= CR_INLINE_MAX) return decode_copy(L, p);
   size_t key = p->block == NULL ? 0 : (size_t)p->block->key_length;
   if (key > p->length) return luaL_error(L, "damaged message");
   return decode_bytes(L, p, key);

@@ -1,21 +1,33 @@
 /* Filling tables and functions. See decoder.h. */
 #include "decoder.h"
 
+enum {
+  SLOTS = 12, /* of the Lua stack for one frame */
+  AHEAD = 4   /* room is made for so many frames at once */
+};
+
+static void make_slots(struct cr_decoder *d) {
+  luaL_checkstack(d->L, AHEAD * SLOTS, "message nested too deeply");
+  d->slots = d->depth + AHEAD;
+}
+
+static void make_room(struct cr_decoder *d) {
+  size_t size = d->room * sizeof *d->frame;
+  cr_decode_slots(d);
+  void *p = lua_newuserdatauv(d->L, 2 * size, 0);
+  memcpy(p, d->frame, size);
+  lua_replace(d->L, d->seen + 1);
+  d->frame = p;
+  d->room *= 2;
+}
+
 struct cr_dframe *cr_decode_open(struct cr_decoder *d, uint64_t place) {
-  lua_State *L = d->L;
-  luaL_checkstack(L, 12, "message nested too deeply");
-  if (d->depth == d->room) {
-    size_t size = d->room * sizeof *d->frame;
-    void *p = lua_newuserdatauv(L, 2 * size, 0);
-    memcpy(p, d->frame, size);
-    lua_replace(L, d->seen + 1);
-    d->frame = p;
-    d->room *= 2;
-  }
+  if (d->depth == d->slots) make_slots(d);
+  if (d->depth == d->room) make_room(d);
   struct cr_dframe *f = &d->frame[d->depth++];
   memset(f, 0, sizeof *f);
   f->place = place;
-  f->base = lua_gettop(L);
+  f->base = lua_gettop(d->L);
   return f;
 }
 
@@ -76,6 +88,16 @@ static bool take_scalar(struct cr_decoder *d) {
   return false;
 }
 
+/* Takes the next tag if it is that of a scalar, and pushes that as a key, which
+** must not be nil or NaN. */
+static bool take_key(struct cr_decoder *d) {
+  unsigned tag = d->p < d->end ? *d->p : CR_TAG_NIL;
+  if (tag == CR_TAG_NIL) cr_damaged(d);
+  if (!take_scalar(d)) return false;
+  if (tag == CR_TAG_FLOAT && !lua_rawequal(d->L, -1, -1)) cr_damaged(d);
+  return true;
+}
+
 static void check_key(struct cr_decoder *d) {
   lua_State *L = d->L;
   if (lua_isnil(L, -1)) cr_damaged(d);
@@ -94,8 +116,7 @@ static bool advance_list(struct cr_decoder *d, struct cr_dframe *f) {
 static bool advance_pairs(struct cr_decoder *d, struct cr_dframe *f) {
   for (; f->pairs > 0; f->pairs--) {
     if (f->awaits == CR_AWAITS_KEY) {
-      if (!take_scalar(d)) return false;
-      check_key(d);
+      if (!take_key(d)) return false;
       f->awaits = CR_AWAITS_VALUE;
     }
     if (!take_scalar(d)) return false;

@@ -5,17 +5,19 @@
 #include "names.h"
 #include "object.h"
 
-/* Two slots: for the table `seen`, made when it is needed, and for the memory
-** that the frames grow into. */
-static void prepare(struct cr_decoder *d) {
+/* The slots lie below all values, which move up. */
+void cr_decode_slots(struct cr_decoder *d) {
+  if (d->seen != 0) return;
   lua_pushnil(d->L);
   lua_pushnil(d->L);
-  d->seen = lua_gettop(d->L) - 1;
+  d->seen = d->bottom + 1;
+  lua_rotate(d->L, d->seen, 2);
+  for (uint32_t i = 0; i < d->depth; i++) d->frame[i].base += 2;
 }
 
 bool cr_decode_noted(struct cr_decoder *d, uint64_t place) {
   lua_State *L = d->L;
-  if (lua_isnil(L, d->seen)) return false;
+  if (d->seen == 0 || lua_isnil(L, d->seen)) return false;
   if (lua_rawgeti(L, d->seen, (lua_Integer)place) != LUA_TNIL) return true;
   lua_pop(L, 1);
   return false;
@@ -23,6 +25,7 @@ bool cr_decode_noted(struct cr_decoder *d, uint64_t place) {
 
 void cr_decode_note(struct cr_decoder *d, lua_Integer key) {
   lua_State *L = d->L;
+  cr_decode_slots(d);
   if (lua_isnil(L, d->seen)) {
     lua_newtable(L);
     lua_replace(L, d->seen);
@@ -231,7 +234,6 @@ bool cr_decode_value(struct cr_decoder *d) {
   bool shared = tag & CR_TAG_SHARED;
   tag &= ~(unsigned)CR_TAG_SHARED;
   if (!shared && cr_read_scalar(d, tag)) return true;
-  if (d->seen == 0) prepare(d);
   switch (tag) {
     case CR_TAG_TABLE:
     case CR_TAG_OWNED:

@@ -50,11 +50,14 @@ struct cr_decoder {
   struct cr_message *block;
   struct cr_dframe *frame;
   uint32_t depth, room;
+  uint32_t slots;    /* the Lua stack has room for that many frames */
   uint32_t in_class; /* innermost class frame, + 1 */
   uint32_t later;    /* metatables to be set at the end */
   uint64_t budget;   /* table entries yet to be preallocated */
-  int seen;          /* stack index of nil or a table: place -> value, and what
-               `later` counts below 0; 0: no slot yet */
+  int bottom;        /* height of the Lua stack below the values */
+  int seen; /* stack index of nil or a table: place -> value, and what `later`
+               counts below 0; the next one: memory of the frames. 0: few
+               messages need either, there are no such slots yet */
   struct cr_dframe few[CR_FRAMES];
 };
 
@@ -81,7 +84,9 @@ static inline uint64_t cr_here(const struct cr_decoder *d) {
 ** was taken; false (and nothing taken) for other tags. */
 bool cr_read_scalar(struct cr_decoder *d, unsigned tag);
 
-/* decode_value.c. Reads a value: pushes it, or opens a frame for it and returns
+/* decode_value.c. Makes the slots at `seen` if there are none. */
+void cr_decode_slots(struct cr_decoder *d);
+/* Reads a value: pushes it, or opens a frame for it and returns
 ** false. */
 bool cr_decode_value(struct cr_decoder *d);
 /* Pushes the value that was read at a place, or opens a frame that waits for

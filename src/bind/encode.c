@@ -39,15 +39,6 @@ struct cr_encoder *cr_encoder_self(void) {
 
 /* Tables. */
 
-static bool close_table(struct cr_encoder *e, struct cr_frame *f) {
-  uint32_t counts[2] = {f->list, f->pairs};
-  memcpy(cr_bytes_at(e, f->counts), counts, sizeof counts);
-  f->doing = CR_DOING_CLOSE;
-  f->done = CR_DOING_OWNER;
-  if (!lua_getmetatable(e->L, f->base)) return true;
-  return cr_encode_class(e);
-}
-
 /* A class says how long its contents are, so that they can be skipped. */
 static void end_table(struct cr_encoder *e, struct cr_frame *f) {
   if (f->is_class) {
@@ -57,60 +48,81 @@ static void end_table(struct cr_encoder *e, struct cr_frame *f) {
   cr_encode_close(e);
 }
 
+static bool close_table(struct cr_encoder *e, struct cr_frame *f) {
+  uint32_t counts[2] = {f->list, f->pairs};
+  memcpy(cr_bytes_at(e, f->counts), counts, sizeof counts);
+  if (!f->owned) {
+    end_table(e, f);
+    return true;
+  }
+  f->doing = CR_DOING_CLOSE;
+  f->done = CR_DOING_OWNER;
+  lua_getmetatable(e->L, f->base);
+  return cr_encode_class(e);
+}
+
+/* Writes the key of the pair on the stack, or pushes it if it has parts. */
+static enum cr_outcome write_key(struct cr_encoder *e, struct cr_frame *f) {
+  f->pairs++;
+  f->done = CR_DOING_KEY;
+  f->doing = CR_DOING_VALUE;
+  enum cr_outcome r = cr_encode_scalar(e, -2);
+  if (r == CR_HAS_PARTS) lua_pushvalue(e->L, -2);
+  return r;
+}
+
+/* Writes the value on top and pops it, or leaves it if it has parts. */
+static enum cr_outcome write_value(struct cr_encoder *e, struct cr_frame *f) {
+  f->done = CR_DOING_VALUE;
+  f->doing = CR_DOING_NEXT;
+  enum cr_outcome r = cr_encode_scalar(e, -1);
+  if (r == CR_DONE) lua_pop(e->L, 1);
+  return r;
+}
+
+/* The pairs up to one that has parts (which is then on top), from the value of
+** the one in work or from the next one on. */
+static bool step_pairs(struct cr_encoder *e, struct cr_frame *f) {
+  enum cr_outcome r = CR_DONE;
+  if (f->doing == CR_DOING_KEY) r = write_key(e, f);
+  if (r == CR_DONE && f->doing == CR_DOING_VALUE) r = write_value(e, f);
+  while (r == CR_DONE) {
+    if (!lua_next(e->L, f->base)) return close_table(e, f);
+    r = write_key(e, f);
+    if (r == CR_DONE) r = write_value(e, f);
+  }
+  return r == CR_HAS_PARTS && cr_encode_value(e);
+}
+
+static bool is_next_element(lua_State *L, const struct cr_frame *f) {
+  return lua_isinteger(L, -2) &&
+         lua_tointegerx(L, -2, NULL) == (lua_Integer)f->list + 1;
+}
+
 /* Elements from 1 on come first in the order of lua_next if they lie in the
 ** array part; all others are pairs. */
 static bool step_list(struct cr_encoder *e, struct cr_frame *f) {
   lua_State *L = e->L;
-  bool done = true;
   f->done = CR_DOING_LIST;
-  while (done) {
+  for (;;) {
     if (!lua_next(L, f->base)) return close_table(e, f);
-    if (!lua_isinteger(L, -2) ||
-        lua_tointegerx(L, -2, NULL) != (lua_Integer)f->list + 1) {
-      f->doing = CR_DOING_KEY;
-      return true;
-    }
+    if (!is_next_element(L, f)) break;
     f->list++;
-    if (!cr_encode_scalar(e, -1, &done)) return false;
-    if (done) lua_pop(L, 1);
+    enum cr_outcome r = cr_encode_scalar(e, -1);
+    if (r != CR_DONE) return r == CR_HAS_PARTS && cr_encode_value(e);
+    lua_pop(L, 1);
   }
-  return cr_encode_value(e);
-}
-
-static bool step_key(struct cr_encoder *e, struct cr_frame *f) {
-  bool done;
-  f->pairs++;
-  f->done = CR_DOING_KEY;
-  f->doing = CR_DOING_VALUE;
-  if (!cr_encode_scalar(e, -2, &done)) return false;
-  if (done) return true;
-  lua_pushvalue(e->L, -2);
-  return cr_encode_value(e);
-}
-
-static bool step_value(struct cr_encoder *e, struct cr_frame *f) {
-  bool done;
-  f->done = CR_DOING_VALUE;
-  f->doing = CR_DOING_NEXT;
-  if (!cr_encode_scalar(e, -1, &done)) return false;
-  if (!done) return cr_encode_value(e);
-  lua_pop(e->L, 1);
-  return true;
-}
-
-static bool step_next(struct cr_encoder *e, struct cr_frame *f) {
-  if (!lua_next(e->L, f->base)) return close_table(e, f);
   f->doing = CR_DOING_KEY;
-  return true;
+  return step_pairs(e, f);
 }
 
 static bool step(struct cr_encoder *e) {
   struct cr_frame *f = &e->frame[e->depth - 1];
   switch (f->doing) {
     case CR_DOING_LIST: return step_list(e, f);
-    case CR_DOING_NEXT: return step_next(e, f);
-    case CR_DOING_KEY: return step_key(e, f);
-    case CR_DOING_VALUE: return step_value(e, f);
+    case CR_DOING_NEXT:
+    case CR_DOING_KEY:
+    case CR_DOING_VALUE: return step_pairs(e, f);
     case CR_DOING_UPVALUES: return cr_encode_upvalue(e);
     default: end_table(e, f); return true;
   }
@@ -118,19 +130,21 @@ static bool step(struct cr_encoder *e) {
 
 /* Messages. */
 
-/* What is needed as soon as a value has parts. */
+/* What is needed as soon as a value has parts. What is pushed here stays below
+** the values until the message is complete. */
 static bool prepare(struct cr_encoder *e) {
-  if (!lua_checkstack(e->L, 32)) {
+  if (!cr_encode_room(e)) {
     e->status = ENOMEM;
     return false;
   }
   cr_seen_clear(&e->seen);
   cr_env_push(e->L);
   e->env = lua_gettop(e->L);
-  e->names = (struct cr_names){.env = e->env};
+  lua_rawgeti(e->L, e->env, CR_ENV_INDEX);
+  e->index = e->env + 1;
+  cr_names_begin(e->L, &e->names, e->env);
   lua_rawgeti(e->L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
   e->globals = lua_topointer(e->L, -1);
-  lua_pop(e->L, 1);
   return true;
 }
 
@@ -144,11 +158,11 @@ static bool encode_parts(struct cr_encoder *e, int i) {
 }
 
 static bool encode_all(struct cr_encoder *e, int first) {
-  bool done;
   for (int i = 0; i < e->values; i++) {
     e->value = i + 1;
-    if (!cr_encode_scalar(e, first + i, &done)) return false;
-    if (!done && !encode_parts(e, first + i)) return false;
+    enum cr_outcome r = cr_encode_scalar(e, first + i);
+    if (r == CR_FAILED) return false;
+    if (r == CR_HAS_PARTS && !encode_parts(e, first + i)) return false;
   }
   return true;
 }

@@ -8,7 +8,7 @@
 
 enum { KEPT = 1 << 15 }; /* larger dumps are not kept */
 
-struct dump {
+struct cr_dump {
   uint64_t sum, times; /* how often it was sent since */
   unsigned char bytes[];
 };
@@ -24,7 +24,7 @@ static int note_dump(lua_State *L) {
   const struct piece *p = lua_touserdata(L, 3);
   lua_rawgeti(L, 1, CR_ENV_DUMPS);
   lua_pushvalue(L, 2);
-  struct dump *d = lua_newuserdatauv(L, sizeof *d + p->length, 0);
+  struct cr_dump *d = lua_newuserdatauv(L, sizeof *d + p->length, 0);
   d->sum = p->sum;
   d->times = 0;
   memcpy(d->bytes, p->bytes, p->length);
@@ -73,8 +73,9 @@ static bool add_new_dump(struct cr_encoder *e) {
   return keep_dump(e, &p);
 }
 
-static bool add_kept_dump(struct cr_encoder *e, const struct dump *d,
-                          size_t n) {
+static bool add_kept_dump(struct cr_encoder *e) {
+  const struct cr_dump *d = e->dump;
+  size_t n = e->dump_length;
   if (!cr_reserve(e, 16 + n)) return false;
   cr_add(e, &(uint64_t){n}, 8);
   cr_add(e, &d->sum, 8);
@@ -82,27 +83,15 @@ static bool add_kept_dump(struct cr_encoder *e, const struct dump *d,
   return true;
 }
 
-/* The dump kept for the function on top, and its length; NULL: none. */
-static struct dump *kept_dump(struct cr_encoder *e, size_t *n) {
+bool cr_encode_is_usual(struct cr_encoder *e) {
   lua_rawgeti(e->L, e->env, CR_ENV_DUMPS);
   lua_pushvalue(e->L, -2);
   lua_rawget(e->L, -2);
-  struct dump *d = lua_touserdata(e->L, -1);
-  if (d != NULL) *n = (size_t)lua_rawlen(e->L, -1) - sizeof *d;
+  struct cr_dump *d = lua_touserdata(e->L, -1);
+  e->dump = d;
+  if (d != NULL) e->dump_length = (size_t)lua_rawlen(e->L, -1) - sizeof *d;
   lua_pop(e->L, 2);
-  return d;
-}
-
-bool cr_encode_is_usual(struct cr_encoder *e) {
-  size_t n;
-  struct dump *d = kept_dump(e, &n);
   return d != NULL && ++d->times > 16 && d->times % 16 != 0;
-}
-
-static bool add_dump(struct cr_encoder *e) {
-  size_t n = 0;
-  const struct dump *d = kept_dump(e, &n);
-  return d == NULL ? add_new_dump(e) : add_kept_dump(e, d, n);
 }
 
 bool cr_encode_function(struct cr_encoder *e, uint64_t at) {
@@ -115,7 +104,7 @@ bool cr_encode_function(struct cr_encoder *e, uint64_t at) {
   if (!cr_reserve(e, 2)) return false;
   cr_add_tag(e, CR_TAG_FUNCTION);
   cr_add(e, &ar.nups, 1);
-  return add_dump(e);
+  return e->dump == NULL ? add_new_dump(e) : add_kept_dump(e);
 }
 
 /* Globals are not shared by way of an upvalue: every receiver has its own. */

@@ -31,10 +31,16 @@ size_t cr_encode_simple(lua_State *L, int i, unsigned char to[CR_SIMPLE_MAX]) {
   }
 }
 
-static bool add_simple(struct cr_encoder *e, int i) {
-  if (!cr_reserve(e, CR_SIMPLE_MAX)) return false;
-  e->w.p += cr_encode_simple(e->L, i, e->w.p);
-  return true;
+static enum cr_outcome add_number(struct cr_encoder *e, int i) {
+  if (!cr_reserve(e, CR_SIMPLE_MAX)) return CR_FAILED;
+  e->w.p += write_number(e->L, i, e->w.p);
+  return CR_DONE;
+}
+
+static enum cr_outcome add_bare(struct cr_encoder *e, enum cr_tag tag) {
+  if (!cr_reserve(e, 1)) return CR_FAILED;
+  cr_add_tag(e, tag);
+  return CR_DONE;
 }
 
 static bool add_string(struct cr_encoder *e, const char *s, size_t n) {
@@ -68,13 +74,13 @@ static bool encode_string(struct cr_encoder *e, int i) {
   return add_string(e, s, n);
 }
 
-bool cr_encode_scalar(struct cr_encoder *e, int i, bool *done) {
-  *done = true;
+enum cr_outcome cr_encode_scalar(struct cr_encoder *e, int i) {
   switch (lua_type(e->L, i)) {
-    case LUA_TNUMBER:
-    case LUA_TNIL:
-    case LUA_TBOOLEAN: return add_simple(e, i);
-    case LUA_TSTRING: return encode_string(e, i);
-    default: *done = false; return true;
+    case LUA_TNUMBER: return add_number(e, i);
+    case LUA_TSTRING: return encode_string(e, i) ? CR_DONE : CR_FAILED;
+    case LUA_TNIL: return add_bare(e, CR_TAG_NIL);
+    case LUA_TBOOLEAN:
+      return add_bare(e, lua_toboolean(e->L, i) ? CR_TAG_TRUE : CR_TAG_FALSE);
+    default: return CR_HAS_PARTS;
   }
 }

@@ -7,12 +7,21 @@
 #include "object.h"
 #include "sendenv.h"
 
-enum { SLOTS = 24 }; /* of the Lua stack for one frame */
+enum {
+  SLOTS = 24, /* of the Lua stack for one frame */
+  AHEAD = 4   /* room is made for so many frames at once */
+};
 
 struct cr_seen_entry *cr_encode_seen(struct cr_encoder *e, const void *p) {
   struct cr_seen_entry *s = cr_seen_at(&e->seen, p);
   if (s == NULL) e->status = ENOMEM;
   return s;
+}
+
+bool cr_encode_room(struct cr_encoder *e) {
+  if (!lua_checkstack(e->L, 32 + AHEAD * SLOTS)) return false;
+  e->slots = e->depth + AHEAD;
+  return true;
 }
 
 struct cr_frame *cr_encode_open(struct cr_encoder *e, uint64_t at) {
@@ -26,7 +35,7 @@ struct cr_frame *cr_encode_open(struct cr_encoder *e, uint64_t at) {
     e->frame = p;
     e->room = n;
   }
-  if (!lua_checkstack(e->L, SLOTS)) {
+  if (e->depth == e->slots && !cr_encode_room(e)) {
     cr_encode_fail(e, "a value nested too deeply");
     return NULL;
   }
@@ -96,7 +105,8 @@ static int raw_field(struct cr_encoder *e, int t, enum cr_env name) {
 }
 
 static bool has_index(struct cr_encoder *e) {
-  bool has = raw_field(e, -1, CR_ENV_INDEX) != LUA_TNIL;
+  lua_pushvalue(e->L, e->index);
+  bool has = lua_rawget(e->L, -2) != LUA_TNIL;
   lua_pop(e->L, 1);
   return has;
 }
@@ -107,22 +117,25 @@ static bool is_wanted(const struct cr_encoder *e, const void *p) {
   return false;
 }
 
-/* Is the table on top of a type (written in Lua) whose objects stay where they
-** are: is its metatable's __transfer false? */
-static bool must_stay(struct cr_encoder *e) {
-  if (!lua_getmetatable(e->L, -1)) return false;
+enum owner { NO_OWNER, AN_OWNER, FORBIDS };
+
+/* The metatable of the table on top. One whose __transfer is false belongs to a
+** type (written in Lua) whose objects stay where they are. */
+static enum owner owner_of(struct cr_encoder *e) {
+  if (!lua_getmetatable(e->L, -1)) return NO_OWNER;
   bool stay = raw_field(e, -1, CR_ENV_TRANSFER) == LUA_TBOOLEAN &&
               !lua_toboolean(e->L, -1);
   lua_pop(e->L, 2);
-  return stay;
+  return stay ? FORBIDS : AN_OWNER;
 }
 
 /* Opens the frame of the table on top and writes its head. */
-static bool open_table(struct cr_encoder *e, uint64_t at, bool is_class) {
-  bool owned = lua_getmetatable(e->L, -1);
-  lua_pop(e->L, owned);
+static bool open_table(struct cr_encoder *e, uint64_t at, enum owner owner,
+                       bool is_class) {
+  bool owned = owner != NO_OWNER;
   struct cr_frame *f = cr_encode_open(e, at);
   if (f == NULL) return false;
+  f->owned = owned;
   f->is_class = is_class;
   if (is_class) e->classes++;
   f->doing = CR_DOING_LIST;
@@ -140,13 +153,16 @@ static bool encode_table(struct cr_encoder *e) {
   struct cr_seen_entry *s = cr_encode_seen(e, p);
   if (s == NULL) return false;
   if (s->kind != 0) return refer(e, s);
-  int named = name_of(e, CR_NAME_TABLE);
-  if (named != 0) return named > 0 && add_name(e, s);
+  if (cr_name_possible(&e->names, p)) {
+    int named = name_of(e, CR_NAME_TABLE);
+    if (named != 0) return named > 0 && add_name(e, s);
+  }
   if (has_index(e) || is_wanted(e, p)) return cr_encode_class(e);
-  if (must_stay(e)) return cr_encode_refuse_value(e);
+  enum owner owner = owner_of(e);
+  if (owner == FORBIDS) return cr_encode_refuse_value(e);
   s->kind = CR_SEEN_PLAIN;
   s->at = cr_place(e);
-  return open_table(e, s->at, false);
+  return open_table(e, s->at, owner, false);
 }
 
 /* Classes. */
@@ -195,7 +211,8 @@ bool cr_encode_class(struct cr_encoder *e) {
   if (s == NULL) return false;
   if (s->kind == CR_SEEN_CLASS) return refer(e, s);
   if (s->kind != 0) return want(e, p);
-  if (must_stay(e)) return cr_encode_refuse_value(e);
+  enum owner owner = owner_of(e);
+  if (owner == FORBIDS) return cr_encode_refuse_value(e);
   s->kind = CR_SEEN_CLASS;
   s->at = cr_place(e);
   uint64_t at = s->at;
@@ -205,7 +222,7 @@ bool cr_encode_class(struct cr_encoder *e) {
   int named = name_of(e, CR_NAME_CLASS);
   bool in_module;
   if (named < 0 || !add_class(e, &c, named > 0, &in_module)) return false;
-  if (!in_module) return open_table(e, at, true);
+  if (!in_module) return open_table(e, at, owner, true);
   lua_pop(e->L, 1);
   return true;
 }
@@ -263,7 +280,6 @@ static bool encode_userdata(struct cr_encoder *e) {
 }
 
 bool cr_encode_value(struct cr_encoder *e) {
-  bool done;
   switch (lua_type(e->L, -1)) {
     case LUA_TTABLE: return encode_table(e);
     case LUA_TFUNCTION: return encode_function(e);
@@ -271,7 +287,7 @@ bool cr_encode_value(struct cr_encoder *e) {
     case LUA_TTHREAD:
     case LUA_TLIGHTUSERDATA: return cr_encode_refuse_value(e);
     default:
-      if (!cr_encode_scalar(e, -1, &done)) return false;
+      if (cr_encode_scalar(e, -1) == CR_FAILED) return false;
       lua_pop(e->L, 1);
       return true;
   }

@@ -40,8 +40,8 @@ struct cr_frame {
   uint64_t counts;      /* where the two counts lie */
   uint32_t list, pairs; /* written so far; upvalues: list */
   int base;
-  uint8_t doing, done; /* `done`: the last thing begun */
-  bool is_class;
+  uint8_t doing, done;  /* `done`: the last thing begun */
+  bool is_class, owned; /* owned: has a metatable */
 };
 
 struct cr_encoder {
@@ -49,12 +49,16 @@ struct cr_encoder {
   struct cr_writer w;
   struct cr_frame *frame;
   uint32_t depth, room;
+  uint32_t slots;   /* the Lua stack has room for that many frames */
   uint32_t classes; /* open frames of classes */
   struct cr_seen seen;
   struct cr_names names;
   const void *globals;
+  struct cr_dump *dump; /* kept of the function in work, NULL: none */
+  size_t dump_length;
   uint64_t start;    /* bytes in front of the first value */
   int env;           /* stack index, 0: not pushed yet */
+  int index;         /* the same of "__index" */
   int values, value; /* how many are sent; the one in work */
   int status;        /* 0, ENOMEM, EINVAL */
   bool pushed;       /* EINVAL: the message is on the stack */
@@ -91,13 +95,16 @@ static inline unsigned char *cr_bytes_at(struct cr_encoder *e, uint64_t at) {
   return e->w.start + e->start + at;
 }
 
-/* The bool functions below return false when status is set.
-**
-** encode_scalar.c. Writes nil, boolean, number or string at stack index i;
-** `*done` is false for other types. */
-bool cr_encode_scalar(struct cr_encoder *e, int i, bool *done);
+/* encode_scalar.c. Writes nil, boolean, number or string at stack index i. */
+enum cr_outcome { CR_FAILED /* status is set */, CR_DONE, CR_HAS_PARTS };
+enum cr_outcome cr_encode_scalar(struct cr_encoder *e, int i);
 
-/* encode_value.c. Writes the value on top and pops it, or opens a frame for it.
+/* The bool functions below return false when status is set. */
+
+/* encode_value.c. Makes room on the Lua stack for a few frames above those that
+** are open, and for as much as is needed outside of frames. */
+bool cr_encode_room(struct cr_encoder *e);
+/* Writes the value on top and pops it, or opens a frame for it.
 */
 bool cr_encode_value(struct cr_encoder *e);
 /* The same for a metatable. */
@@ -111,10 +118,10 @@ void cr_encode_close(struct cr_encoder *e);
 /* Writes a reference to a value written before. Pops nothing. */
 bool cr_encode_refer(struct cr_encoder *e, struct cr_seen_entry *s);
 
-/* encode_function.c. Has the Lua function on top been sent so often that names
-** need not be looked through for it again? */
+/* encode_function.c. Finds the dump kept of the function on top. Has that been
+** sent so often that names need not be looked through for it again? */
 bool cr_encode_is_usual(struct cr_encoder *e);
-/* Writes the head of the Lua function on top. */
+/* Writes the head of the Lua function on top, after the call above. */
 bool cr_encode_function(struct cr_encoder *e, uint64_t at);
 /* Writes the next upvalue of the frame, or closes it. */
 bool cr_encode_upvalue(struct cr_encoder *e);

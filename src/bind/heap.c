@@ -1,13 +1,13 @@
 /* The memory of one Lua state.
 **
-** Small blocks come from slabs, each cut into blocks of one size, in one
-** reserved stretch of addresses; the rest is big.c's. One thread at a time
-** uses a heap: no locks.
+** Small blocks lie in one reserved stretch of addresses; the rest is big.c's.
+** One thread at a time uses a heap: no locks.
 **
-** The heap lies in its own first pages, and there its first slabs have 1 KiB:
-** all that a small script has fits in a few pages, and every page in use costs
-** a fork three times: to share it, and to copy it on either side. Later slabs
-** have 64 KiB and lie on huge pages, which makes forking many times cheaper.
+** The stretch begins with the heap itself and its young blocks: carved one after
+** the other, whatever their size, so that all that a small script has fits in a
+** few pages. Every page in use costs a fork three times: to share it, and to
+** copy it on either side. Later blocks come from slabs, each cut into blocks of
+** one size, on huge pages: that makes forking many times cheaper.
 **
 ** A block of a table's size has a slot of 64 bytes whose last four hold the
 ** epoch of its allocation, 0 when it is free.
@@ -33,8 +33,7 @@
 
 #define KIB ((size_t)1024)
 #define MIB (1024 * KIB)
-#define YOUNG (256 * KIB) /* from the heap's start: itself, small slabs */
-#define YOUNG_SLAB KIB
+#define YOUNG (256 * KIB) /* from the heap's start: itself, young blocks */
 #define SLAB (64 * KIB)
 #define HUGE (2 * MIB)
 #define RESERVE (64 * 1024 * MIB) /* addresses, not memory */
@@ -53,7 +52,7 @@ enum {
   PAGE = 4096,
   CLASSES = 64,
   TABLES = 0, /* the class of tables */
-  YOUNG_SLABS = YOUNG / YOUNG_SLAB
+  CARVED = 4  /* young tables at a time: they must be aligned */
 };
 
 struct slab {
@@ -65,26 +64,25 @@ struct slab {
   bool listed; /* in its class's list: has room */
 };
 
-/* Lies where its addresses begin, aligned to HUGE. */
+/* Lies where its addresses begin, aligned to HUGE. All sizes are bytes. */
 struct cr_heap {
-  size_t end;          /* bytes from here on that may be in slabs */
-  size_t usable, span; /* bytes: usable, reserved */
+  unsigned char *place; /* the whole mapping */
+  size_t place_size;
+  size_t usable, span; /* so far is it usable, reserved */
   size_t step;
+  void *state; /* adopted: the state's own block */
+  struct slab *room[CLASSES];
+  struct slab *empty;
+  struct slab *slab; /* one for each SLAB bytes; not those of YOUNG */
+  size_t end;        /* so far goes what is young or in slabs */
   bool only_tables;
   lua_Alloc other; /* for everything else */
   void *other_ud;
-  struct slab *room[CLASSES];
-  struct slab *empty;   /* of the old slabs */
-  struct slab *old;     /* one for each SLAB bytes, from the first such on */
-  uint32_t young_high;  /* young slabs ever used */
-  void *state;          /* adopted: the state's own block */
-  unsigned char *place; /* the whole mapping */
-  size_t place_size;
   struct cr_big big;
-  struct slab young[YOUNG_SLABS]; /* one for each YOUNG_SLAB bytes */
+  size_t carved;        /* so far has YOUNG been handed out */
+  void *young[CLASSES]; /* lists through the free young blocks */
+  uint64_t table[YOUNG / TABLE_SLOT / 64]; /* bits: where young tables lie */
 };
-
-enum { FIRST_SLAB = (sizeof(struct cr_heap) + YOUNG_SLAB - 1) / YOUNG_SLAB };
 
 static uint8_t class_of[SMALL / GRAIN + 1];
 static uint16_t class_size[CLASSES];
@@ -119,18 +117,8 @@ static void prepare(void) {
 
 /* Slabs. */
 
-static bool is_young(const struct cr_heap *h, const struct slab *s) {
-  return (uintptr_t)s - (uintptr_t)h->young < sizeof h->young;
-}
-
-static size_t slab_size(const struct cr_heap *h, const struct slab *s) {
-  return is_young(h, s) ? YOUNG_SLAB : SLAB;
-}
-
 static unsigned char *slab_bytes(struct cr_heap *h, const struct slab *s) {
-  size_t offset = is_young(h, s) ? (size_t)(s - h->young) * YOUNG_SLAB
-                                 : (size_t)(s - h->old) * SLAB;
-  return (unsigned char *)h + offset;
+  return (unsigned char *)h + (size_t)(s - h->slab) * SLAB;
 }
 
 static void list_add(struct cr_heap *h, struct slab *s) {
@@ -155,7 +143,7 @@ static size_t whole_pages(size_t size) {
   return (size + PAGE - 1) & ~(size_t)(PAGE - 1);
 }
 
-static size_t old_slabs_size(const struct cr_heap *h) {
+static size_t slabs_size(const struct cr_heap *h) {
   return whole_pages(h->span / SLAB * sizeof(struct slab));
 }
 
@@ -173,46 +161,30 @@ static bool extend(struct cr_heap *h) {
   return true;
 }
 
-/* A young slab that is new or empty. Those that were emptied stay in their
-** classes' lists: mostly the same class fills them again. */
-static struct slab *young_slab(struct cr_heap *h) {
-  if (h->young_high < YOUNG_SLABS) return &h->young[h->young_high++];
-  for (unsigned i = FIRST_SLAB; i < YOUNG_SLABS; i++) {
-    struct slab *s = &h->young[i];
-    if (s->used > 0) continue;
-    if (s->listed) list_remove(h, s);
-    return s;
-  }
-  return NULL;
-}
-
-static bool map_old_slabs(struct cr_heap *h) {
-  void *p = mmap(NULL, old_slabs_size(h), PROT_READ | PROT_WRITE,
+static bool map_slabs(struct cr_heap *h) {
+  void *p = mmap(NULL, slabs_size(h), PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) return false;
-  h->old = p;
+  h->slab = p;
   return true;
 }
 
-static struct slab *old_slab(struct cr_heap *h) {
+/* An empty one or the next; NULL out of memory. */
+static struct slab *find_slab(struct cr_heap *h) {
   struct slab *s = h->empty;
   if (s != NULL) {
     h->empty = s->next;
     return s;
   }
-  if (h->old == NULL && !map_old_slabs(h)) return NULL;
+  if (h->slab == NULL && !map_slabs(h)) return NULL;
   if (h->end + SLAB > h->usable && !extend(h)) return NULL;
-  s = &h->old[h->end / SLAB];
+  s = &h->slab[h->end / SLAB];
   h->end += SLAB;
   return s;
 }
 
-/* While all is young, blocks that are too long for young slabs are not for
-** slabs at all. */
 static struct slab *new_slab(struct cr_heap *h, unsigned class) {
-  bool fits = class_size[class] <= YOUNG_SLAB;
-  struct slab *s = fits ? young_slab(h) : NULL;
-  if (s == NULL && (fits || h->old != NULL)) s = old_slab(h);
+  struct slab *s = find_slab(h);
   if (s == NULL) return NULL;
   s->free = NULL;
   s->used = s->cut = 0;
@@ -223,11 +195,11 @@ static struct slab *new_slab(struct cr_heap *h, unsigned class) {
 
 /* Cuts a page's worth of blocks: memory is touched as it is needed. */
 static bool cut_more(struct cr_heap *h, struct slab *s) {
-  size_t size = class_size[s->class], all = slab_size(h, s);
+  size_t size = class_size[s->class];
   unsigned char *bytes = slab_bytes(h, s);
   size_t cut = (size_t)s->cut * GRAIN;
   size_t end = cut + (size > PAGE ? size : PAGE / size * size);
-  if (end > all) end = all / size * size;
+  if (end > SLAB) end = SLAB / size * size;
   if (cut >= end) return false;
   for (size_t at = end; at > cut;) {
     at -= size;
@@ -251,15 +223,69 @@ static struct slab *slab_with_room(struct cr_heap *h, unsigned class) {
   return s;
 }
 
-static inline void *take(struct cr_heap *h, unsigned class) {
-  struct slab *s = h->room[class];
-  if (s == NULL || s->free == NULL) {
-    s = slab_with_room(h, class);
-    if (s == NULL) return NULL;
+/* Young blocks. They stay of their class for ever. */
+
+static inline bool is_young(const struct cr_heap *h, const void *block) {
+  return (uintptr_t)block - (uintptr_t)h < YOUNG;
+}
+
+static inline void give_young(struct cr_heap *h, unsigned class, void *block) {
+  *(void **)block = h->young[class];
+  h->young[class] = block;
+}
+
+static void carve_tables(struct cr_heap *h) {
+  for (int i = 0; i < CARVED; i++) {
+    size_t slot = h->carved / TABLE_SLOT;
+    h->table[slot / 64] |= (uint64_t)1 << slot % 64;
+    if (i > 0) give_young(h, TABLES, (unsigned char *)h + h->carved);
+    h->carved += TABLE_SLOT;
   }
-  void *block = s->free;
+}
+
+/* A young block that is new; NULL when there is no room left. */
+static void *carve(struct cr_heap *h, unsigned class) {
+  size_t size = class_size[class];
+  if (class == TABLES) {
+    size *= CARVED;
+    h->carved = (h->carved + TABLE_SLOT - 1) & ~(size_t)(TABLE_SLOT - 1);
+  }
+  if (h->carved + size > YOUNG) return NULL;
+  void *block = (unsigned char *)h + h->carved;
+  if (class == TABLES)
+    carve_tables(h);
+  else
+    h->carved += size;
+  return block;
+}
+
+/* Blocks of either kind. */
+
+/* Out of line: there was no free block at hand. */
+static void *take_new(struct cr_heap *h, unsigned class) {
+  void *block = carve(h, class);
+  if (block != NULL) return block;
+  struct slab *s = slab_with_room(h, class);
+  if (s == NULL) return NULL;
+  block = s->free;
   s->free = *(void **)block;
   s->used++;
+  return block;
+}
+
+static inline void *take(struct cr_heap *h, unsigned class) {
+  struct slab *s = h->room[class];
+  void *block = h->young[class];
+  if (block != NULL) {
+    h->young[class] = *(void **)block;
+  } else if (s != NULL && s->free != NULL) {
+    block = s->free;
+    s->free = *(void **)block;
+    s->used++;
+  } else {
+    block = take_new(h, class);
+    if (block == NULL) return NULL;
+  }
   if (class == TABLES)
     *(uint32_t *)(void *)((unsigned char *)block + STAMP) =
         atomic_load_explicit(&epoch, memory_order_relaxed);
@@ -268,25 +294,34 @@ static inline void *take(struct cr_heap *h, unsigned class) {
 
 /* An empty slab can become one of any class; each class keeps its last. */
 static void slab_emptied(struct cr_heap *h, struct slab *s) {
-  if ((s->next == NULL && s->prev == NULL) || is_young(h, s)) return;
-  list_remove(h, s);
+  if (s->listed && s->next == NULL && s->prev == NULL) return;
+  if (s->listed) list_remove(h, s);
   s->next = h->empty;
   h->empty = s;
 }
 
-static inline struct slab *slab_of(struct cr_heap *h, const void *block) {
-  size_t offset = (uintptr_t)block - (uintptr_t)h;
-  if (offset < YOUNG) return &h->young[offset / YOUNG_SLAB];
-  return offset < h->end ? &h->old[offset / SLAB] : NULL;
+static inline bool is_ours(const struct cr_heap *h, const void *block) {
+  return (uintptr_t)block - (uintptr_t)h < h->end;
 }
 
-static inline void give(struct cr_heap *h, struct slab *s, void *block) {
-  if (s->class == TABLES)
+static inline struct slab *slab_of(const struct cr_heap *h, const void *block) {
+  return &h->slab[((uintptr_t)block - (uintptr_t)h) / SLAB];
+}
+
+static inline void give(struct cr_heap *h, unsigned class, void *block) {
+  if (class == TABLES)
     *(uint32_t *)(void *)((unsigned char *)block + STAMP) = 0;
+  if (is_young(h, block)) {
+    give_young(h, class, block);
+    return;
+  }
+  struct slab *s = slab_of(h, block);
   *(void **)block = s->free;
   s->free = block;
-  if (!s->listed) list_add(h, s);
-  if (--s->used == 0) slab_emptied(h, s);
+  if (--s->used == 0)
+    slab_emptied(h, s);
+  else if (!s->listed)
+    list_add(h, s);
 }
 
 static inline bool is_small(const struct cr_heap *h, size_t size) {
@@ -298,17 +333,16 @@ static inline unsigned class_for(size_t size) {
 }
 
 /* Out of line: the block changes its kind or its class. */
-static void *move(struct cr_heap *h, void *block, struct slab *s,
-                  size_t old_size, size_t new_size) {
-  bool small = is_small(h, new_size);
-  if (s == NULL && !small)
-    return h->other(h->other_ud, block, old_size, new_size);
+static void *move(struct cr_heap *h, void *block, size_t old_size,
+                  size_t new_size) {
+  bool ours = is_ours(h, block), small = is_small(h, new_size);
+  if (!ours && !small) return h->other(h->other_ud, block, old_size, new_size);
   void *p = small ? take(h, class_for(new_size)) : NULL;
   if (p == NULL) p = h->other(h->other_ud, NULL, 0, new_size);
   if (p == NULL) return NULL;
   memcpy(p, block, old_size < new_size ? old_size : new_size);
-  if (s != NULL)
-    give(h, s, block);
+  if (ours)
+    give(h, class_for(old_size), block);
   else
     h->other(h->other_ud, block, old_size, 0);
   return p;
@@ -321,15 +355,16 @@ void *cr_heap_alloc(void *heap, void *block, size_t old_size, size_t new_size) {
     void *p = is_small(h, new_size) ? take(h, class_for(new_size)) : NULL;
     return p != NULL ? p : h->other(h->other_ud, NULL, old_size, new_size);
   }
-  struct slab *s = slab_of(h, block);
+  bool ours = is_ours(h, block);
   if (new_size == 0) {
-    if (s == NULL) return h->other(h->other_ud, block, old_size, 0);
-    give(h, s, block);
+    if (!ours) return h->other(h->other_ud, block, old_size, 0);
+    give(h, class_for(old_size), block);
     return NULL;
   }
-  if (s != NULL && is_small(h, new_size) && s->class == class_for(new_size))
+  if (ours && is_small(h, new_size) &&
+      class_for(old_size) == class_for(new_size))
     return block;
-  return move(h, block, s, old_size, new_size);
+  return move(h, block, old_size, new_size);
 }
 
 /* The state's own block is the last to go. */
@@ -344,17 +379,23 @@ static void *alloc_adopted(void *heap, void *block, size_t old_size,
   return other(ud, block, old_size, 0);
 }
 
+/* Does a table's slot begin here? */
+static bool is_slot(struct cr_heap *h, const void *address) {
+  size_t offset = (uintptr_t)address - (uintptr_t)h;
+  if (!is_ours(h, address) || offset % TABLE_SLOT != 0) return false;
+  size_t slot = offset / TABLE_SLOT;
+  if (offset < YOUNG) return h->table[slot / 64] >> slot % 64 & 1;
+  const struct slab *s = slab_of(h, address);
+  return s->class == TABLES && offset % SLAB < (size_t)s->cut * GRAIN;
+}
+
 uint32_t cr_heap_epoch(lua_State *L, const void *address) {
   void *ud;
   lua_Alloc f = lua_getallocf(L, &ud);
   if (f != cr_heap_alloc && f != alloc_adopted) return 0;
-  struct cr_heap *h = ud;
-  struct slab *s = slab_of(h, address);
-  if (s == NULL || s->class != TABLES) return 0;
-  const unsigned char *slot = address;
-  size_t offset = (size_t)(slot - slab_bytes(h, s));
-  if (offset % TABLE_SLOT != 0 || offset / GRAIN >= s->cut) return 0;
-  return *(const uint32_t *)(const void *)(slot + STAMP);
+  if (!is_slot(ud, address)) return 0;
+  return *(const uint32_t *)(const void *)((const unsigned char *)address +
+                                           STAMP);
 }
 
 /* Making and freeing heaps. */
@@ -396,7 +437,7 @@ static struct cr_heap *new_heap(lua_Alloc other, void *ud, bool only_tables) {
   if (h == NULL) return NULL;
   h->end = YOUNG;
   h->usable = h->step = FIRST_STEP;
-  h->young_high = FIRST_SLAB;
+  h->carved = sizeof *h;
   h->only_tables = only_tables;
   h->other = other;
   h->other_ud = ud;
@@ -423,6 +464,6 @@ void cr_heap_adopt(lua_State *L) {
 
 void cr_heap_free(struct cr_heap *h) {
   cr_big_release(&h->big);
-  if (h->old != NULL) munmap(h->old, old_slabs_size(h));
+  if (h->slab != NULL) munmap(h->slab, slabs_size(h));
   munmap(h->place, h->place_size);
 }

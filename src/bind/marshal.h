@@ -28,7 +28,9 @@ size_t cr_encode_simple(lua_State *L, int index,
 int cr_encode_prioritised(lua_State *L, int index, struct cr_packet *out);
 
 /* Pushes the values of a packet and returns their number; raises an error
-** (memory, damaged message). The packet stays the caller's. */
+** (memory, damaged message). The packet stays the caller's; what decoding runs
+** (a finalizer, a module that is required) may get another one meanwhile, so its
+** bytes must not lie in the buffer of cr_queue_get and the like. */
 int cr_decode(lua_State *L, const struct cr_packet *p);
 
 /* The fast way for a packet that is one nil, boolean, integer or float, and owns

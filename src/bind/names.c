@@ -120,12 +120,37 @@ static void set_print(lua_State *L, enum cr_env print) {
   lua_pop(L, 1);
 }
 
+static size_t count_tables(lua_State *L, int t) {
+  size_t n = 0;
+  for (lua_pushnil(L); lua_next(L, t); lua_pop(L, 1)) n += lua_istable(L, -2);
+  return n;
+}
+
+/* Notes the addresses of the tables in the new table. */
+static void note_addresses(lua_State *L) {
+  size_t room = 64, n = count_tables(L, 2);
+  while (room < 4 * n) room *= 2;
+  size_t size = sizeof(struct cr_named) + room * sizeof(void *);
+  struct cr_named *s = lua_newuserdatauv(L, size, 0);
+  memset(s, 0, size);
+  s->mask = room - 1;
+  for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
+    if (!lua_istable(L, -2)) continue;
+    const void *p = lua_topointer(L, -2);
+    size_t i = cr_named_slot(s, p);
+    while (s->table[i] != NULL) i = (i + 1) & s->mask;
+    s->table[i] = p;
+  }
+  lua_rawseti(L, 1, CR_ENV_NAMED);
+}
+
 static int rebuild(lua_State *L) {
   cr_env_new_weak(L, "k");
   lua_rawgeti(L, 1, CR_ENV_LOADED);
   for (int depth = 0; depth < PARTS; depth++) note_modules(L, false, depth);
   for (int depth = 0; depth < PARTS; depth++) note_modules(L, true, depth);
   lua_settop(L, 2);
+  note_addresses(L);
   lua_rawseti(L, 1, CR_ENV_NAMES);
   lua_rawgeti(L, 1, CR_ENV_LOADED);
   set_print(L, CR_ENV_MODULES);
@@ -217,10 +242,7 @@ static bool outdated(lua_State *L, struct cr_names *n, int i, enum found r,
                      enum cr_name_kind kind) {
   if (n->rebuilt) return false;
   if (r == STALE) return true;
-  lua_rawgeti(L, n->env, CR_ENV_MODULES);
-  bool none = lua_tointegerx(L, -1, NULL) == 0;
-  lua_pop(L, 1);
-  if (none) return true;
+  if (n->named == NULL) return true;
   if (kind == CR_NAME_TABLE) return false;
   if (r == UNKNOWN && (kind == CR_NAME_CLASS || lua_iscfunction(L, i)))
     return true;
@@ -232,6 +254,17 @@ static bool outdated(lua_State *L, struct cr_names *n, int i, enum found r,
   return has_changed(L, n->env, CR_ENV_MODULES);
 }
 
+static void fetch_named(lua_State *L, struct cr_names *n) {
+  lua_rawgeti(L, n->env, CR_ENV_NAMED);
+  n->named = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+}
+
+void cr_names_begin(lua_State *L, struct cr_names *n, int env) {
+  *n = (struct cr_names){.env = env};
+  fetch_named(L, n);
+}
+
 int cr_name_of(lua_State *L, struct cr_names *n, int i,
                enum cr_name_kind kind) {
   enum found r = look_up(L, n->env, i, kind);
@@ -240,6 +273,7 @@ int cr_name_of(lua_State *L, struct cr_names *n, int i,
     n->rebuilt = true;
     lua_pushvalue(L, n->env);
     if (cr_env_call(L, n->env, rebuild, 1) != LUA_OK) return -1;
+    fetch_named(L, n);
     r = look_up(L, n->env, i, kind);
     if (r == NAMED) return 1;
   }

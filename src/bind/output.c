@@ -41,7 +41,8 @@ void cr_output_shared(void) {
   if (whole_lines) return;
   whole_lines = true;
   fflush(stdout);
-  if (__fbufsize(stdout) > 1) setvbuf(stdout, NULL, _IOLBF, BUFFER);
+  /* 0 before the first output, 1 when the script wants no buffer. */
+  if (__fbufsize(stdout) != 1) setvbuf(stdout, NULL, _IOLBF, BUFFER);
   struct stat s;
   if (fstat(STDOUT_FILENO, &s) != 0 || !S_ISREG(s.st_mode)) make_lock();
 }

@@ -109,11 +109,14 @@ static int pipe__index(lua_State *L) {
 
 static int pipe__tostring(lua_State *L) {
   struct cr_pipe *e = (struct cr_pipe *)cr_object_peek(L, 1);
-  const char *what = e == NULL                 ? "closed"
+  const char *what = e == NULL                 ? ""
                      : !cr_pipe_can_send(e)    ? "receives"
                      : !cr_pipe_can_receive(e) ? "sends"
                                                : "duplex";
-  lua_pushfstring(L, "<Pipe %p %s>", (void *)e, what);
+  if (e == NULL)
+    lua_pushliteral(L, "<Pipe closed>");
+  else
+    lua_pushfstring(L, "<Pipe %p %s>", (void *)e, what);
   return 1;
 }
 

@@ -35,7 +35,10 @@ const char *cr_process_push_name(lua_State *L, int process);
 /* Pushes a new Process object for this very process. */
 void cr_process_push_self(lua_State *L);
 
-/* childlife.c. In a new child: runs the target of the Process at index 1, and
+/* childlife.c. How many arguments the table at that index holds: its n if that
+** is a number, else its length. */
+lua_Integer cr_process_arguments(lua_State *L, int args);
+/* In a new child: runs the target of the Process at index 1, and
 ** ends this process. */
 _Noreturn void cr_process_live(lua_State *L);
 

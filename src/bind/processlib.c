@@ -156,6 +156,16 @@ void cr_process_push_self(lua_State *L) {
 
 /* ---- the parent ---- */
 
+/* The child, which pushes them, could report too many of them less well. */
+static void check_arguments(lua_State *L) {
+  lua_Integer n = 0;
+  if (lua_getiuservalue(L, 1, CR_ARGS) != LUA_TNIL)
+    n = cr_process_arguments(L, -1);
+  if (n < 0 || n > INT_MAX / 2) luaL_error(L, "args.n out of range: %I", n);
+  luaL_checkstack(L, (int)n + LUA_MINSTACK, "too many arguments");
+  lua_pop(L, 1);
+}
+
 static int process_start(lua_State *L) {
   struct cr_process *p = check_open(L, "start");
   if (p->state != CR_INITIAL)
@@ -163,6 +173,7 @@ static int process_start(lua_State *L) {
   if (p->maker != this_process())
     return luaL_error(L, "cannot start a process that another one made");
   lua_settop(L, 1);
+  check_arguments(L);
   cr_family_tidy(L);
   if (p->result.cell == NULL) cr_result_open(L, &p->result);
   p->child.name = cr_process_push_name(L, 1);
@@ -310,7 +321,9 @@ static int process_kill(lua_State *L) {
 
 static int process_close(lua_State *L) {
   struct cr_process *p = check_process(L, 1);
-  if (p->state == CR_STARTED && is_alive(L, p))
+  if (p->state == CR_CLOSED) return 0;
+  check_started(L, "close");
+  if (is_alive(L, p))
     return luaL_error(L, "cannot close a process that is still running");
   p->state = CR_CLOSED;
   cr_result_close(&p->result);
@@ -361,7 +374,8 @@ static int process__index(lua_State *L) {
 }
 
 static void set_name(lua_State *L) {
-  luaL_argcheck(L, lua_type(L, 3) == LUA_TSTRING, 3, "name must be a string");
+  if (lua_type(L, 3) != LUA_TSTRING)
+    luaL_error(L, "name must be a string, got %s", luaL_typename(L, 3));
   lua_settop(L, 3);
   cr_push_relative(L, CR_CURRENT);
   if (lua_rawequal(L, 1, -1))
@@ -376,7 +390,9 @@ static int process__newindex(lua_State *L) {
   if (strcmp(field, "name") == 0) {
     set_name(L);
   } else if (strcmp(field, "daemon") == 0) {
-    luaL_argcheck(L, lua_isboolean(L, 3), 3, "daemon must be a boolean");
+    if (!lua_isboolean(L, 3))
+      return luaL_error(L, "daemon must be a boolean, got %s",
+                        luaL_typename(L, 3));
     if (p->state != CR_INITIAL)
       return luaL_error(L, "cannot set daemon once a process is started");
     p->child.daemon = lua_toboolean(L, 3);

@@ -14,6 +14,7 @@ enum cr_env {
   CR_ENV_TRANSFER,  /* "__transfer" */
   CR_ENV_LOADED,    /* package.loaded */
   CR_ENV_NAMES,     /* names.c: value -> its name (weak) */
+  CR_ENV_NAMED,     /* names.c: the addresses of the tables among them */
   CR_ENV_MODULES,   /* names.c: fingerprints of their time */
   CR_ENV_GLOBALS,
   CR_ENV_IDS,   /* classes.c: class -> number (weak) */
