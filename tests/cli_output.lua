@@ -39,6 +39,22 @@ tap.test("lines in a file", function()
   os.remove(name)
 end)
 
+tap.test("lines that io.write makes of parts, in a file", function()
+  local name = os.tmpname()
+  tap.run(tap.program .. [[ -e '
+    for i = 1, 4 do
+      if fork() == 0 then
+        local letter = string.char(96 + i)
+        for j = 1, 1000 do io.write(letter, letter:rep(98), letter, "\n") end
+        return
+      end
+    end
+    for i = 1, 4 do wait() end' >]] .. name)
+  local f <close> = assert(io.open(name))
+  check(f:read "a", 4, 1000, 100)
+  os.remove(name)
+end)
+
 tap.test("print comes after what io.write left", function()
   local out = tap.lua [[
     io.write "a"

@@ -148,6 +148,7 @@ tap.test("error values are raised as they are", function()
   tap.ok(raise("setmetatable({ code = 43 }, { __tostring = function() "
     .. "return 'pretty' end })"):find "\npretty\nstack.*EXIT 1\nfalse 43")
   tap.ok(raise("nil"):find "nil value.*EXIT 1\nfalse nil")
+  tap.ok(raise("44"):find "\n44\nstack.*EXIT 1\nfalse 44$")
   tap.ok(raise("coroutine.create(print)"):find "EXIT 1\nfalse .*thread value")
 end)
 
