@@ -383,6 +383,17 @@ test("past the memory limit: Full, and nothing is lost", function()
   eq({ out, err, status }, { "whole\n", "", 0 })
 end)
 
+test("a memory limit that is no size is ignored with a warning", function()
+  for _, bad in ipairs { "abc", "", "-1", "5X", "nan", "1e30" } do
+    local out, err, status = tap.run("CLUARUN_SHARED_LIMIT=" .. bad .. " "
+      .. tap.program .. " -e 'print(Queue():qsize())'")
+    eq({ out, status }, { "0\n", 0 }, bad)
+    ok(err:find("CLUARUN_SHARED_LIMIT is ignored", 1, true), bad)
+  end
+  local _, err = tap.run("CLUARUN_SHARED_LIMIT=1.5g " .. tap.program .. " -v")
+  eq(err, "")
+end)
+
 test("Ctrl-C ends a waiting get", function()
   local ready = Queue()
   local p = start(function()

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -44,22 +45,35 @@ static size_t memory_total(void) {
   return n > 0 && n < total ? n : total;
 }
 
-/* CLUARUN_SHARED_LIMIT: bytes, with an optional K, M or G. 0: not set. */
+static double unit_of(char letter) {
+  switch (letter) {
+    case 'k':
+    case 'K': return 1024;
+    case 'm':
+    case 'M': return 1024 * 1024;
+    case 'g':
+    case 'G': return 1024 * 1024 * 1024;
+    default: return 0;
+  }
+}
+
+/* CLUARUN_SHARED_LIMIT: bytes, with an optional K, M or G. 0: not set, or (with
+** a warning) no such number. */
 static size_t limit_from_environment(void) {
   const char *s = getenv("CLUARUN_SHARED_LIMIT");
   if (s == NULL) return 0;
   char *end;
   double n = strtod(s, &end);
-  switch (*end) {
-    case 'k':
-    case 'K': n *= 1024; break;
-    case 'm':
-    case 'M': n *= 1024 * 1024; break;
-    case 'g':
-    case 'G': n *= 1024.0 * 1024 * 1024; break;
-    default: break;
-  }
-  return n >= 1 && n < (double)RESERVE_MAX ? (size_t)n : 0;
+  double unit = unit_of(*end);
+  if (unit != 0) end++;
+  if (unit != 0) n *= unit;
+  if (end != s && *end == 0 && n >= 1 && n < (double)RESERVE_MAX)
+    return (size_t)n;
+  fprintf(stderr,
+          "cluarun: CLUARUN_SHARED_LIMIT is ignored: not a size like 500M: "
+          "'%s'\n",
+          s);
+  return 0;
 }
 
 /* ---- mapping ---- */
