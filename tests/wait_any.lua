@@ -87,7 +87,10 @@ test("bad arguments", function()
   fails("empty", wait_any, {})
   fails("table", wait_any)
   fails("cannot wait for a number %(at %[1%]%)", wait_any, { 1 })
-  fails("cannot wait for a", wait_any, { Lock() })
+  fails("cannot wait for a <Lock unlocked> %(at %[2%]%)", wait_any,
+    { Queue(), Lock() })
+  local _, b = Pipe(false)
+  fails("sending end of a pipe %(at %[1%]%)", wait_any, { b })
   fails("NaN", wait_any, { Queue() }, 0 / 0)
 end)
 

@@ -29,7 +29,8 @@ static void add(struct watch *w, const struct cr_wait *waits, int n) {
   }
 }
 
-static bool shared_ready(lua_State *L, struct cr_block *b, struct watch *w) {
+static bool shared_ready(lua_State *L, struct cr_block *b, int i,
+                         struct watch *w) {
   struct cr_wait waits[CR_PIPE_WAITS];
   int n = 1;
   bool ready, unborn = false;
@@ -42,12 +43,14 @@ static bool shared_ready(lua_State *L, struct cr_block *b, struct watch *w) {
     case CR_EVENT: ready = cr_event_ready((struct cr_event *)b, waits); break;
     case CR_PIPE:
       if (!cr_pipe_can_receive((struct cr_pipe *)b))
-        return luaL_error(L, "wait_any: the sending end of a pipe in the list");
+        return luaL_error(
+            L, "wait_any: cannot wait for the sending end of a pipe (at [%d])",
+            i);
       ready = cr_pipe_ready((struct cr_pipe *)b, waits, &n, &unborn);
       break;
     default:
-      return luaL_error(L, "wait_any: cannot wait for a %s",
-                        luaL_tolstring(L, -1, NULL));
+      return luaL_error(L, "wait_any: cannot wait for a %s (at [%d])",
+                        luaL_tolstring(L, -1, NULL), i);
   }
   if (!ready) add(w, waits, n);
   w->soon |= !ready && unborn;
@@ -57,7 +60,7 @@ static bool shared_ready(lua_State *L, struct cr_block *b, struct watch *w) {
 /* The item on top of the stack; `i` is its place in the list. */
 static bool item_ready(lua_State *L, int i, struct watch *w) {
   struct cr_block *b = cr_object_peek(L, -1);
-  if (b != NULL) return shared_ready(L, b, w);
+  if (b != NULL) return shared_ready(L, b, i, w);
   if (luaL_getmetafield(L, -1, "__ready") == LUA_TNIL)
     return luaL_error(L, "wait_any: cannot wait for a %s (at [%d])",
                       luaL_typename(L, -1), i);
