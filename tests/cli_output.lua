@@ -39,20 +39,29 @@ tap.test("lines in a file", function()
   os.remove(name)
 end)
 
-tap.test("lines that io.write makes of parts, in a file", function()
+-- Four processes write lines of `length` bytes, each by one io.write.
+local function written_in_parts(count, length)
   local name = os.tmpname()
-  tap.run(tap.program .. [[ -e '
+  tap.run(tap.program .. ([[ -e '
     for i = 1, 4 do
       if fork() == 0 then
         local letter = string.char(96 + i)
-        for j = 1, 1000 do io.write(letter, letter:rep(98), letter, "\n") end
+        for j = 1, %d do io.write(letter, letter:rep(%d), letter, "\n") end
         return
       end
     end
-    for i = 1, 4 do wait() end' >]] .. name)
+    for i = 1, 4 do wait() end' >]]):format(count, length - 2) .. name)
   local f <close> = assert(io.open(name))
-  check(f:read "a", 4, 1000, 100)
+  check(f:read "a", 4, count, length)
   os.remove(name)
+end
+
+tap.test("lines that io.write makes of parts, in a file", function()
+  written_in_parts(1000, 100)
+end)
+
+tap.test("lines of io.write that are longer than a page", function()
+  written_in_parts(200, 10000)
 end)
 
 tap.test("print comes after what io.write left", function()

@@ -26,6 +26,7 @@ struct output {
 };
 static struct output *shared;
 static bool whole_lines;
+static char line_buffer[BUFFER]; /* glibc ignores a size without a buffer */
 
 static void make_lock(void) {
   struct output *o = cr_alloc(sizeof *o);
@@ -42,7 +43,7 @@ void cr_output_shared(void) {
   whole_lines = true;
   fflush(stdout);
   /* 0 before the first output, 1 when the script wants no buffer. */
-  if (__fbufsize(stdout) != 1) setvbuf(stdout, NULL, _IOLBF, BUFFER);
+  if (__fbufsize(stdout) != 1) setvbuf(stdout, line_buffer, _IOLBF, BUFFER);
   struct stat s;
   if (fstat(STDOUT_FILENO, &s) != 0 || !S_ISREG(s.st_mode)) make_lock();
 }
