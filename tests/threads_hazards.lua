@@ -155,7 +155,6 @@ test("the first state of a thread is not a coroutine", function()
   eq(coroutine.status(base), "dead")
   eq({ coroutine.resume(base) }, { false, "cannot resume dead coroutine" })
   eq(coroutine.close(base), true)
-  eq(coroutine.isyieldable(base), false)
   eq({ t:result() }, { 1, 2, 3 })
 end)
 
@@ -272,15 +271,15 @@ test("all that takes much of the C stack is an error in a thread", function()
   end
   local all = { callbacks, sorting, coroutines, to_string, formats, readers,
     handlers, parser, finalizers }
-  local done = 0
   local function run()
+    local done = 0
     for _, f in ipairs(all) do
       overflow(f)
       done = done + 1
     end
+    return done
   end
-  together(run, run, run)
-  eq(done, 3 * #all)
+  for _, t in ipairs(together(run, run, run)) do eq(t:result(), #all) end
 end)
 
 -- Asking a thread to stop costs a walk over its stack.
@@ -307,8 +306,9 @@ end)
 
 -- The collector marks only what it knows of: nothing else holds these states.
 test("states that run in threads are not collected", function()
-  local stop, sum = false, 0
+  local stop = false
   local function run()
+    local sum = 0
     for i = 1, 50 do
       sum = sum + coroutine.wrap(function()
         local own = { i }
@@ -316,20 +316,19 @@ test("states that run in threads are not collected", function()
         return coroutine.wrap(function() return own[1] end)()
       end)()
     end
+    return sum
   end
   local before = switch_interval()
   switch_interval(50e-6)
   local collector = Thread { target = function()
     while not stop do collectgarbage() end
   end }:start()
-  for _ = 1, 5 do Thread { target = run }:start() end
-  for _, t in ipairs(threads()) do
-    if t ~= collector and t ~= current_thread() then t:join() end
+  for _, t in ipairs(together(run, run, run, run, run)) do
+    eq(t:result(), 1275)
   end
   stop = true
   collector:join()
   switch_interval(before)
-  eq(sum, 5 * 1275)
 end)
 
 -- A module in a file of its own, and how often it ran.
@@ -359,12 +358,12 @@ test("a module that many threads require runs once", function()
     return { runs }
   ]]
   ok(clean)
-  local got = {}
-  local function load_it() got[#got + 1] = require(name) end
-  together(load_it, load_it, load_it, load_it)
-  eq(#got, 4)
+  local function load_it() return (require(name)) end
+  local list = together(load_it, load_it, load_it, load_it)
   eq(rawget(_G, "runs"), 1)
-  for i = 2, 4 do ok(got[i] == got[1]) end
+  local module = list[1]:result()
+  eq(module, { 1 })
+  for i = 2, 4 do ok(list[i]:result() == module) end
   rawset(_G, "runs", nil)
 end)
 
@@ -374,15 +373,12 @@ test("a module that fails fails for each that requires it", function()
     error "no such luck"
   ]]
   ok(clean)
-  local failed = 0
-  local function load_it()
-    local done, err = pcall(require, name)
-    if not done and tostring(err):find "no such luck" then
-      failed = failed + 1
-    end
+  local function load_it() return pcall(require, name) end
+  for _, t in ipairs(together(load_it, load_it, load_it)) do
+    local done, err = t:result()
+    eq(done, false)
+    ok(tostring(err):find "no such luck", err)
   end
-  together(load_it, load_it, load_it)
-  eq(failed, 3)
 end)
 
 -- How a program with busy threads ends.
