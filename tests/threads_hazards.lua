@@ -467,33 +467,48 @@ test("an uncaught SIGINT ends the program with one traceback", function()
   eq(proc.status(pid, 60), 0)
 end)
 
--- A timer of the kernel for each thread would be too many.
-test("hundreds of threads that compute, with few timers allowed", function()
-  for _, limit in ipairs { 10000, 40, 0 } do
-    local set = ("ulimit -i %d 2>/dev/null; "):format(limit)
-    local out, err, status = tap.run(set .. tap.program .. " -e " .. tap.quote(
-      [[
-        switch_interval(1e-3)
-        local stop, sum = false, 0
-        local function work()
-          local n = 0
-          while not stop do n = n + 1 end
-          sum = sum + 1
-        end
-        local list = {}
-        for i = 1, 300 do list[i] = Thread { target = work }:start() end
-        local timers = {}
-        for i = 1, 100 do
-          timers[i] = Timer(0.001, function() sum = sum + 1 end)
-          timers[i]:start()
-        end
-        for _, t in ipairs(timers) do t:join() end
-        stop = true
-        for _, t in ipairs(list) do t:join() end
-        print(sum)
-      ]]))
-    eq(err, "", limit)
-    eq(status, 0, limit)
-    eq(out, "400\n", limit)
+-- A kernel timer for each thread may be more than the system allows.
+local CROWD = [[
+  switch_interval(1e-3)
+  local here, stop = Semaphore(0), false
+  local function work()
+    local n = 0
+    for _ = 1, 1000 do n = n + 1 end
+    here:release()
+    while not stop do n = n + 1 end
+    return n >= 1000
   end
-end)
+  local list = {}
+  for i = 1, tonumber(arg[1]) do
+    list[i] = Thread { target = work }:start()
+  end
+  for _ = 1, #list do here:acquire() end
+  for _ = 1, 20 do sleep(1e-3) end
+  local done = 0
+  local timer = Timer(1e-3, function() done = done + 1 end)
+  timer:start()
+  timer:join()
+  stop = true
+  for _, t in ipairs(list) do done = done + (t:result() and 1 or 0) end
+  print(done)
+]]
+
+-- Others go on, those that wake too, however many compute.
+for _, limit in ipairs { 10000, 20, 0 } do
+  local n = limit > 1000 and 300 or 30
+  test(n .. " threads compute, " .. limit .. " kernel timers allowed",
+    function()
+      local file <close> = setmetatable({ name = os.tmpname() }, {
+        __close = function(self) os.remove(self.name) end,
+      })
+      do
+        local f <close> = assert(io.open(file.name, "w"))
+        f:write(CROWD)
+      end
+      local out, err, status = tap.run(("ulimit -i %d; exec %s %s %d"):format(
+        limit, tap.program, file.name, n))
+      eq(err, "")
+      eq(status, 0)
+      eq(out, n + 1 .. "\n")
+    end)
+end
