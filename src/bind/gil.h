@@ -71,6 +71,7 @@ struct cr_thread {
   bool granted; /* the lock was handed to it */
   bool woken;   /* it comes out of a wait */
   int64_t deadline;
+  int64_t began, used; /* when it got the lock; ns of its turn before that */
   struct cr_thread *next_waiting, *previous_waiting;
   timer_t timer;
   bool has_timer;
