@@ -13,6 +13,7 @@
 
 #include <lua.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <time.h>
 
@@ -35,7 +36,8 @@ struct cr_gil {
   /* Under the lock itself. */
   struct cr_thread *threads; /* all that are in this state */
   struct cr_thread *main;
-  uint32_t made;             /* Threads made, for their names */
+  uint32_t made; /* Threads made, for their names */
+  bool stale;    /* after a fork: Threads that vanished are still kept alive */
   atomic_int count;          /* how many; read by all */
   atomic_int references;     /* records, and the state */
   _Atomic(int64_t) interval; /* ns that a thread may run while others want to */
@@ -79,7 +81,8 @@ struct cr_thread {
   _Atomic(int64_t) cost; /* ns that the last signal took */
   /* Under the lock. */
   struct cr_thread *next, *previous; /* in gil->threads */
-  void *object;                      /* a Thread's userdata */
+  jmp_buf *home; /* where its OS thread goes when the state is gone; or NULL */
+  void *object;  /* a Thread's userdata */
   /* Called in a fork's child for a thread that is not there any more. */
   void (*vanished)(struct cr_thread *t);
   struct cr_thread *outer; /* this OS thread's record in another state */
