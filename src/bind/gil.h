@@ -32,7 +32,8 @@ struct cr_gil {
   /* Under mutex. */
   struct cr_queue_of_threads woken, computing; /* who queues */
   struct cr_thread *_Atomic holder;
-  int timers; /* how many threads have one */
+  int64_t computed; /* when one that computes last had a turn */
+  int timers;       /* how many threads have one */
   /* Under the lock itself. */
   struct cr_thread *threads; /* all that are in this state */
   struct cr_thread *main;
@@ -71,7 +72,7 @@ struct cr_thread {
   cr_word own_turn;
   bool granted; /* the lock was handed to it */
   bool woken;   /* it comes out of a wait */
-  int64_t since, deadline;
+  int64_t deadline;
   struct cr_thread *next_waiting, *previous_waiting;
   timer_t timer;
   bool has_timer;
