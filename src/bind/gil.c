@@ -153,7 +153,8 @@ static bool closing(const struct cr_thread *t) {
   return atomic_load_explicit(&t->gil->closing, memory_order_relaxed);
 }
 
-/* Threads that come for the lock of a state that is going end here. */
+/* Threads that come for the lock of a state that is going end here. What lies on
+** their stacks is not run to its end. */
 static _Noreturn void end_here(struct cr_thread *t);
 
 static bool try(struct cr_gil *g) {
@@ -358,11 +359,21 @@ void cr_thread_leave(struct cr_thread *t) {
   forget(t);
 }
 
-static _Noreturn void end_here(struct cr_thread *t) {
-  if (cr_self != NULL) cr_slot_leave();
-  cr_thread_self = NULL;
+/* While a state goes its threads leave the list in any order. */
+static void forget_of_closed(struct cr_thread *t) {
+  pthread_mutex_lock(&t->gil->mutex);
+  unlist(t);
+  pthread_mutex_unlock(&t->gil->mutex);
   forget(t);
-  pthread_exit(NULL);
+}
+
+static _Noreturn void end_here(struct cr_thread *t) {
+  jmp_buf *home = t->home;
+  cr_word nothing = 0;
+  cr_thread_self = NULL;
+  forget_of_closed(t);
+  if (home != NULL) longjmp(*home, 1);
+  for (;;) cr_park(&nothing, 0, CR_FOREVER);
 }
 
 struct cr_thread *cr_thread_find(lua_State *L) {
@@ -390,6 +401,7 @@ static void vanish(struct cr_gil *g, struct cr_thread *t) {
     free(o);
   }
   g->threads = g->main = t;
+  g->stale = true;
   t->next = t->previous = NULL;
   atomic_store(&g->count, 1);
   atomic_store(&g->references, 2);
@@ -470,6 +482,7 @@ struct cr_gil *cr_gil_open(lua_State *L) {
   g->main = t;
   become(t);
   cr_gil_acquire(t, false);
+  cr_hooks_open(t->base);
   list_state(g);
   return g;
 }
@@ -494,9 +507,9 @@ void cr_gil_close(struct cr_gil *g) {
   atomic_store(&g->closing, true);
   wake_all(&g->woken);
   wake_all(&g->computing);
-  pthread_mutex_unlock(&g->mutex);
   for (struct cr_thread *t = g->threads; t != NULL; t = t->next)
     if (t != me) cr_thread_wake(t);
+  pthread_mutex_unlock(&g->mutex);
 }
 
 void cr_gil_free(struct cr_gil *g) {
@@ -509,7 +522,7 @@ void cr_gil_free(struct cr_gil *g) {
       continue;
     }
     *p = t->outer;
-    forget(t);
+    forget_of_closed(t);
   }
   drop_reference(g);
 }
