@@ -9,6 +9,7 @@
 ** calls the script's when its time has come; else a count hook of a million
 ** would start over at each trap and never fire.
 */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "gil.h"
@@ -20,6 +21,20 @@ enum {
 };
 
 int cr_forced_switch;
+
+void cr_forced_switch_read(void) {
+  const char *s = getenv("CLUARUN_SWITCH");
+  if (s == NULL) return;
+  char *end;
+  long n = strtol(s, &end, 10);
+  if (end != s && *end == 0 && n >= 1 && n <= STEP)
+    cr_forced_switch = (int)n;
+  else
+    fprintf(stderr,
+            "cluarun: CLUARUN_SWITCH is ignored: not a number of instructions "
+            "from 1 to %d: '%s'\n",
+            STEP, s);
+}
 
 bool cr_in_finalizer(lua_State *L) {
   return lua_gc(L, LUA_GCCOUNT, 0) == -1; /* refused while in the collector */
