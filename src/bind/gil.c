@@ -344,6 +344,7 @@ static void vanish(struct cr_gil *g, struct cr_thread *t) {
     free(o);
   }
   g->threads = g->main = t;
+  t->daemon = false;
   t->next = t->previous = NULL;
   atomic_store(&g->count, 1);
   atomic_store(&g->references, 2);
