@@ -633,12 +633,12 @@ do
   g:acquire()
   cases["Lock:guard"] = { function() local _ <close> = g:guard() end,
     function() g:release() end }
-  local t = Lock()
-  t:acquire()
+  local lt = Lock()
+  lt:acquire()
   cases["Lock:acquire with a time-out"] = { function()
-    t:acquire(true, 3600)
-    t:release()
-  end, function() t:release() end }
+    lt:acquire(true, 3600)
+    lt:release()
+  end, function() lt:release() end }
   local r = RLock()
   r:acquire()
   cases["RLock:acquire"] = { function() r:acquire() r:release() end,
