@@ -371,7 +371,6 @@ static void in_child(void) {
 
 static void prepare(void) {
   pthread_atfork(NULL, NULL, in_child);
-  cr_forced_switch_read();
   cr_preempt_open();
   cr_blocking_open();
 }
@@ -426,8 +425,8 @@ struct cr_gil *cr_gil_open(lua_State *L) {
   g->main = t;
   become(t);
   cr_gil_acquire(t, false);
+  cr_hooks_open(t->base);
   list_state(g);
-  if (cr_forced_switch > 0) cr_hook_set(t->base, NULL, 0, 0);
   return g;
 }
 

@@ -9,7 +9,6 @@
 ** calls the script's when its time has come; else a count hook of a million
 ** would start over at each trap and never fire.
 */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "gil.h"
@@ -21,20 +20,6 @@ enum {
 };
 
 int cr_forced_switch;
-
-void cr_forced_switch_read(void) {
-  const char *s = getenv("CLUARUN_SWITCH");
-  if (s == NULL) return;
-  char *end;
-  long n = strtol(s, &end, 10);
-  if (end != s && *end == 0 && n >= 1 && n <= STEP)
-    cr_forced_switch = (int)n;
-  else
-    fprintf(stderr,
-            "cluarun: CLUARUN_SWITCH is ignored: not a number of instructions "
-            "from 1 to %d: '%s'\n",
-            STEP, s);
-}
 
 bool cr_in_finalizer(lua_State *L) {
   return lua_gc(L, LUA_GCCOUNT, 0) == -1; /* refused while in the collector */
@@ -231,6 +216,12 @@ lua_Hook cr_hook_get(lua_State *L, int *mask, int *count) {
   *mask = k != NULL ? k->mask : 0;
   *count = k != NULL ? k->count : 0;
   return k != NULL ? k->f : NULL;
+}
+
+void cr_hooks_open(lua_State *L) {
+  const char *forced_switch = getenv("CLUARUN_SWITCH");
+  if (forced_switch != NULL) cr_forced_switch = atoi(forced_switch);
+  if (cr_forced_switch > 0) set_none(L);
 }
 
 void cr_hook_inherit(lua_State *L, lua_State *L1) {
