@@ -540,7 +540,7 @@ end)
 
 -- The threads of these scripts; "ready" is printed when all have begun.
 local function with_threads(main)
-  return ([[
+  return (([[
     local e, q, l, begun = Event(), Queue(), Lock(), Barrier(6)
     local function thread(f)
       return Thread { target = function() begun:wait() f() end }:start()
@@ -553,7 +553,7 @@ local function with_threads(main)
     thread(function() coroutine.wrap(function() t:join() end)() end)
     begun:wait()
     print "ready"
-    MAIN]]):gsub("MAIN", main)
+    MAIN]]):gsub("MAIN", main))
 end
 
 for what, main in pairs {

@@ -5,6 +5,7 @@ local tap = ...
 -- of its output, its stderr and its status. `who` gets the signal: $p is the
 -- program, -$p its process group. `rest`: more for the shell to do then.
 return function(script, who, rest)
+  assert(who == nil or who == "$p" or who == "-$p")
   local name = os.tmpname()
   do
     local f <close> = assert(io.open(name, "w"))
