@@ -139,6 +139,7 @@ static void conceive(struct cr_slot *s, uint32_t parent) {
   atomic_store(&s->waits_in, 0);
   atomic_store(&s->note, 0);
   atomic_store(&s->alarm, 0);
+  atomic_store(&s->polling, 0);
   atomic_store(&s->handles, NULL);
   atomic_store(&s->pid, (uint64_t)incarnation << 32);
   atomic_store(&s->life.both, (uint64_t)incarnation << 32);

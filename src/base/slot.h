@@ -40,6 +40,7 @@ struct cr_slot {
   struct cr_life life;
   cr_word state;   /* enum cr_slot_state */
   cr_word alarm;   /* rings to end this thread's sleep */
+  cr_word polling; /* it waits for a file: SIGURG ends that */
   uint32_t index;  /* own number; r/o */
   uint32_t parent; /* incarnation of the creator; r/o */
   uint32_t leader; /* slot index of its process's leader */
