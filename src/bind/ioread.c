@@ -4,7 +4,8 @@
 ** file may block, the thread waits without the interpreter lock until a read
 ** cannot, with a claim that keeps other readers out of the middle of a line. An
 ** interrupt puts back what was read of the unfinished item; items of the same
-** call that were complete are lost.
+** call that were complete are lost. Two states of one process must not read the
+** same FILE at once.
 */
 #include <ctype.h>
 #include <errno.h>
@@ -20,6 +21,7 @@
 enum {
   NUMBER_MAX = 200,   /* characters of a numeral, as Lua has it */
   FORMATS_MAX = 250,  /* of lines() */
+  MUCH = 1 << 20,     /* bytes to ask for memory for at once */
   PUSHED_BACK = 0x100 /* glibc's flag: bytes of ungetc come first, and then
                       ** the buffer, which lies in the save area meanwhile */
 };
@@ -51,13 +53,14 @@ static int claim__close(lua_State *L) {
   return 0;
 }
 
-/* The claim lies in a userdata that Lua closes however this call ends. It is
-** made before any item is begun, when the stack is as Lua wants it for that. */
+/* The claim lies in a userdata that Lua closes however this call ends. An item
+** that is read into a luaL_Buffer makes it before that. */
 static void prepare(struct reader *r) {
   lua_State *L = r->L;
-  if (!r->known) r->blocks = __freadable(r->f) && !cr_stream_regular(r->f);
+  if (r->known) return;
   r->known = true;
-  if (!r->blocks || r->claim != NULL) return;
+  r->blocks = __freadable(r->f) && !cr_stream_regular(r->f);
+  if (!r->blocks) return;
   struct cr_claim *c = lua_newuserdatauv(L, sizeof *c, 0);
   c->file = NULL;
   luaL_setmetatable(L, CLAIM);
@@ -103,9 +106,9 @@ static int await(struct reader *r) {
   return 0;
 }
 
-/* The next byte. EOF: the end, an error of the file, or r->err. */
-static int next_byte(struct reader *r) {
+static int next_byte_slowly(struct reader *r) {
   FILE *f = r->f;
+  prepare(r);
   while (r->err == 0) {
     if (r->blocks && !has_bytes(f)) r->err = await(r);
     if (r->err != 0) break;
@@ -116,25 +119,21 @@ static int next_byte(struct reader *r) {
   return EOF;
 }
 
+/* The next byte. EOF: the end, an error of the file, or r->err. */
+static inline int next_byte(struct reader *r) {
+  FILE *f = r->f;
+  if (available(f) > 0) return (unsigned char)*f->_IO_read_ptr++;
+  return next_byte_slowly(r);
+}
+
 static void unread(struct reader *r, const char *bytes, size_t n) {
   if (r->err == CR_CLOSED) return;
   while (n > 0) ungetc((unsigned char)bytes[--n], r->f);
 }
 
-/* Copies from the buffer up to n bytes. */
-static size_t take(FILE *f, char *to, size_t n) {
-  flockfile(f); /* another state may use stdin, too */
-  if (n > available(f)) n = available(f);
-  memcpy(to, f->_IO_read_ptr, n);
-  f->_IO_read_ptr += n;
-  funlockfile(f);
-  return n;
-}
-
-static void add_taken(struct reader *r, luaL_Buffer *b, size_t n) {
-  if (n == 0) return;
-  char *to = luaL_prepbuffsize(b, n);
-  luaL_addsize(b, take(r->f, to, n));
+static void add_from_buffer(struct reader *r, luaL_Buffer *b, size_t n) {
+  luaL_addlstring(b, r->f->_IO_read_ptr, n);
+  r->f->_IO_read_ptr += n;
 }
 
 /* Ends an item that was read into b: true, or false after an interrupt. */
@@ -161,7 +160,8 @@ static bool read_long_line(struct reader *r, bool keep_end) {
   while ((c = next_byte(r)) != EOF && c != '\n') {
     bool whole;
     luaL_addchar(&b, (char)c);
-    if (available(r->f) > 0) add_taken(r, &b, line_length(r->f, &whole));
+    if (available(r->f) > 0)
+      add_from_buffer(r, &b, line_length(r->f, &whole));
   }
   if (keep_end && c == '\n') luaL_addchar(&b, '\n');
   return finish(r, &b) && (c == '\n' || lua_rawlen(r->L, -1) > 0);
@@ -180,10 +180,11 @@ static bool read_line(struct reader *r, bool keep_end) {
   return whole || read_long_line(r, keep_end);
 }
 
-/* From a file on a disk, up to n bytes. */
-static void read_disk(struct reader *r, luaL_Buffer *b, size_t n) {
+/* From a file on a disk, up to n bytes, in pieces of at least that many. */
+static void read_disk(struct reader *r, luaL_Buffer *b, size_t n,
+                      size_t piece) {
   while (n > 0) {
-    size_t piece = luaL_bufflen(b) < BUFSIZ ? BUFSIZ : luaL_bufflen(b);
+    if (piece < luaL_bufflen(b)) piece = luaL_bufflen(b);
     if (piece > n) piece = n;
     size_t got = fread(luaL_prepbuffsize(b, piece), 1, piece, r->f);
     luaL_addsize(b, got);
@@ -199,7 +200,7 @@ static void read_waiting(struct reader *r, luaL_Buffer *b, size_t n) {
     n--;
     size_t more = available(r->f);
     if (more > n) more = n;
-    add_taken(r, b, more);
+    add_from_buffer(r, b, more);
     n -= more;
   }
 }
@@ -216,7 +217,7 @@ static bool read_bytes(struct reader *r, size_t n) {
   if (r->blocks)
     read_waiting(r, &b, n);
   else
-    read_disk(r, &b, n);
+    read_disk(r, &b, n, MUCH);
   return finish(r, &b) && lua_rawlen(r->L, -1) > 0;
 }
 
@@ -227,12 +228,11 @@ static bool read_all(struct reader *r) {
   if (r->blocks)
     read_waiting(r, &b, SIZE_MAX);
   else
-    read_disk(r, &b, SIZE_MAX);
+    read_disk(r, &b, SIZE_MAX, BUFSIZ);
   return finish(r, &b);
 }
 
 static bool read_nothing(struct reader *r) {
-  prepare(r);
   int c = next_byte(r);
   if (c != EOF) ungetc(c, r->f);
   lua_pushliteral(r->L, "");
@@ -255,8 +255,7 @@ static bool accept(struct numeral *s) {
     return false;
   }
   s->text[s->n++] = (char)s->next;
-  FILE *f = s->r->f;
-  s->next = available(f) > 0 ? getc_unlocked(f) : next_byte(s->r);
+  s->next = next_byte(s->r);
   return true;
 }
 
@@ -291,8 +290,10 @@ static void scan(struct numeral *s) {
 }
 
 static bool read_number(struct reader *r) {
-  struct numeral s = {.r = r};
-  prepare(r);
+  struct numeral s;
+  s.r = r;
+  s.n = 0;
+  s.bad = false;
   scan(&s);
   if (r->err != 0)
     unread(r, s.text, s.n);
@@ -307,33 +308,27 @@ static bool read_number(struct reader *r) {
 
 /* ---- read ---- */
 
-static bool valid_format(lua_State *L, int i) {
-  int integer;
-  if (lua_type(L, i) == LUA_TNUMBER) {
-    lua_tointegerx(L, i, &integer);
-    return integer;
+static bool read_count(struct reader *r, int i) {
+  int valid;
+  lua_Integer n = lua_tointegerx(r->L, i, &valid);
+  if (!valid) {
+    release(r);
+    luaL_checkinteger(r->L, i); /* raises */
   }
-  if (lua_type(L, i) != LUA_TSTRING) return false;
-  const char *format = lua_tostring(L, i);
-  if (*format == '*') format++;
-  return *format != 0 && strchr("nlLa", *format) != NULL;
+  return n == 0 ? read_nothing(r) : read_bytes(r, (size_t)n);
 }
 
 static bool read_format(struct reader *r, int i) {
-  lua_State *L = r->L;
-  if (!valid_format(L, i)) release(r); /* raises below */
-  if (lua_type(L, i) == LUA_TNUMBER) {
-    size_t n = (size_t)luaL_checkinteger(L, i);
-    return n == 0 ? read_nothing(r) : read_bytes(r, n);
-  }
-  const char *format = luaL_checkstring(L, i);
+  if (lua_type(r->L, i) == LUA_TNUMBER) return read_count(r, i);
+  if (lua_type(r->L, i) != LUA_TSTRING) release(r);
+  const char *format = luaL_checkstring(r->L, i);
   if (*format == '*') format++;
   switch (*format) {
     case 'n': return read_number(r);
     case 'l': return read_line(r, false);
     case 'L': return read_line(r, true);
     case 'a': return read_all(r);
-    default: return luaL_argerror(L, i, "invalid format");
+    default: release(r); return luaL_argerror(r->L, i, "invalid format");
   }
 }
 

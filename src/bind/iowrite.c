@@ -162,25 +162,28 @@ static int plain(FILE *f, const char *bytes, size_t n) {
   return fwrite(bytes, 1, n, f) == n ? 0 : errno;
 }
 
-/* Will the stdio of C do it with one write that cannot block? */
-static bool harmless(struct cr_writer *w, enum kind kind, size_t n) {
-  if (kind == DISK) return true;
-  if (n > PIPE_BUF || (kind == TERMINAL && cr_stream_shared(w->L)))
-    return false;
-  return cr_fd_ready(fileno(w->file), POLLOUT);
+/* Will the stdio of C do it with one write that does not block? */
+static bool harmless(struct cr_writer *w, size_t n) {
+  int fd = fileno(w->file);
+  if (n <= PIPE_BUF && !cr_stream_shared(w->L))
+    return cr_fd_ready(fd, POLLOUT);
+  enum kind kind = kind_of(fd);
+  if (kind != PIPE || n > PIPE_BUF) return kind == DISK;
+  return cr_fd_ready(fd, POLLOUT);
 }
 
 static int put_slowly(struct cr_writer *w, const char *bytes, size_t n) {
   FILE *f = w->file;
-  enum kind kind = __fwritable(f) ? kind_of(fileno(f)) : DISK;
-  if (kind == DISK) return plain(f, bytes, n);
+  if (!__fwritable(f) || n == 0) return plain(f, bytes, n);
   if (size_of(f) == 0) { /* the first output makes the buffer */
     int err = plain(f, bytes, 1);
     if (err != 0 || n == 1) return err;
     bytes++, n--;
   }
-  size_t now = urgent(f, bytes, n), most = pending(f) + now;
-  if (now == 0 || harmless(w, kind, most)) return plain(f, bytes, n);
+  size_t now = urgent(f, bytes, n);
+  if (now == 0 || harmless(w, pending(f) + now)) return plain(f, bytes, n);
+  enum kind kind = kind_of(fileno(f));
+  if (kind == DISK) return plain(f, bytes, n);
   int err = write_out(w, kind, bytes, now);
   return err != 0 ? err : plain(f, bytes + now, n - now);
 }
@@ -192,12 +195,33 @@ int cr_writer_begin(struct cr_writer *w, lua_State *L, FILE *f) {
   w->file = f;
   w->claim.file = NULL;
   w->claim.closed = false;
-  if (atomic_load_explicit(&cr_claims, memory_order_relaxed) == 0) return 0;
-  if (!cr_claimed(f, CR_WRITING)) return 0;
-  return cr_claim_begin(&w->claim, f, CR_WRITING);
+  if (atomic_load_explicit(&cr_claims, memory_order_relaxed) > 0 &&
+      cr_claimed(f, CR_WRITING)) {
+    int err = cr_claim_begin(&w->claim, f, CR_WRITING);
+    w->locked = false;
+    if (err != 0) return err;
+  }
+  flockfile(f);
+  w->locked = true;
+  return 0;
+}
+
+/* While it may wait: stdio of other states must go on. */
+static void unlock(struct cr_writer *w) {
+  if (w->locked) funlockfile(w->file);
+  w->locked = false;
+}
+
+/* After a wait that ended well; else the FILE may be closed. */
+static int relock(struct cr_writer *w, int err) {
+  if (err == CR_CLOSED || err == EINTR) return err;
+  flockfile(w->file);
+  w->locked = true;
+  return err;
 }
 
 void cr_writer_end(struct cr_writer *w) {
+  unlock(w);
   cr_claim_end(&w->claim);
 }
 
@@ -205,33 +229,47 @@ int cr_writer_put(struct cr_writer *w, const char *bytes, size_t n) {
   FILE *f = w->file;
   /* Of a stream that is not fully buffered, or reads, the end lies below. */
   if (f->_IO_write_end > f->_IO_write_ptr &&
-      n < (size_t)(f->_IO_write_end - f->_IO_write_ptr))
-    return plain(f, bytes, n);
-  return n > 0 ? put_slowly(w, bytes, n) : 0;
+      n < (size_t)(f->_IO_write_end - f->_IO_write_ptr)) {
+    memcpy(f->_IO_write_ptr, bytes, n);
+    f->_IO_write_ptr += n;
+    return 0;
+  }
+  unlock(w);
+  return relock(w, put_slowly(w, bytes, n));
 }
 
-int cr_writer_flush(struct cr_writer *w) {
+static int flush(struct cr_writer *w) {
   FILE *f = w->file;
   size_t n = pending(f), taken;
-  if (n > 0) {
+  if (n > 0 && !harmless(w, n)) {
     enum kind kind = kind_of(fileno(f));
-    if (!harmless(w, kind, n)) return write_buffer(w, kind, "", 0, &taken);
+    if (kind != DISK) return write_buffer(w, kind, "", 0, &taken);
   }
   return fflush(f) == 0 ? 0 : errno;
 }
 
-int cr_writer_line(struct cr_writer *w, const char *line, size_t n) {
+int cr_writer_flush(struct cr_writer *w) {
+  unlock(w);
+  return relock(w, flush(w));
+}
+
+static int write_line(struct cr_writer *w, const char *line, size_t n) {
   FILE *f = w->file;
   size_t have = pending(f), done;
-  enum kind kind = kind_of(fileno(f));
   bool fits = have + n < size_of(f);
-  if (fits && harmless(w, kind, have + n)) {
+  if (fits && harmless(w, have + n)) {
     int err = plain(f, line, n);
     return err != 0 || fflush(f) == 0 ? err : errno;
   }
+  enum kind kind = kind_of(fileno(f));
   if (fits && kind != DISK && have > 0) return write_out(w, kind, line, n);
-  int err = cr_writer_flush(w);
+  int err = flush(w);
   return err != 0 ? err : write_all(w, kind, line, n, &done);
+}
+
+int cr_writer_line(struct cr_writer *w, const char *line, size_t n) {
+  unlock(w);
+  return relock(w, write_line(w, line, n));
 }
 
 int cr_stream_flush(lua_State *L, FILE *f) {
@@ -262,7 +300,7 @@ static size_t integer_text(lua_Integer value, char *text) {
 
 static size_t number_text(lua_State *L, int i, char *text) {
   if (lua_isinteger(L, i)) return integer_text(lua_tointeger(L, i), text);
-  int n = snprintf(text, NUMBER_MAX, LUA_NUMBER_FMT, lua_tonumber(L, i));
+  int n = strfromd(text, NUMBER_MAX, LUA_NUMBER_FMT, lua_tonumber(L, i));
   return n > 0 ? (size_t)n : 0;
 }
 

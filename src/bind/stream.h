@@ -70,6 +70,7 @@ int cr_stream_open(luaL_Stream *s, const char *name, const char *mode);
 struct cr_writer {
   lua_State *L;
   FILE *file;
+  bool locked; /* stdio's own lock, which keeps other states out */
   struct cr_claim claim;
 };
 int cr_writer_begin(struct cr_writer *w, lua_State *L, FILE *f);
