@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <spawn.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -103,7 +104,7 @@ int cr_command_start(const char *text, int pipe_end, pid_t *pid, int *fd) {
 /* Without pidfd: the kernel waits, and an interrupt comes afterwards. */
 static int wait_blind(pid_t pid, int *status) {
   const struct cr_sleep_hook *hook = cr_sleep_hook;
-  int err = hook != NULL ? hook->before() : 0;
+  int err = hook != NULL ? hook->before(CR_FOREVER - 1) : 0;
   if (err != 0) return err;
   while (waitpid(pid, status, 0) < 0 && err == 0)
     if (errno != EINTR) err = errno;
@@ -111,22 +112,36 @@ static int wait_blind(pid_t pid, int *status) {
   return pending != 0 ? pending : err;
 }
 
-static int wait_for(pid_t pid, int *status) {
-  int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-  if (fd < 0) return wait_blind(pid, status);
+struct wait {
+  pid_t pid;
+  int fd; /* a pidfd */
+};
+
+/* A thread whose interpreter is closed meanwhile ends in its wait. */
+static void give_up(void *wait) {
+  const struct wait *w = wait;
+  if (w->fd >= 0) close(w->fd);
+  cr_command_abandon(w->pid);
+}
+
+static int wait_for(struct wait *w, int *status) {
+  if (w->fd < 0) return wait_blind(w->pid, status);
   int err = 0;
   /* Not CR_FOREVER: a command does not wait for a thread of ours. */
-  while (err == 0 && !cr_fd_ready(fd, POLLIN))
-    err = cr_wait_fd(fd, POLLIN, CR_FOREVER - 1);
-  close(fd);
-  if (err != 0) return err;
-  while (waitpid(pid, status, 0) < 0)
-    if (errno != EINTR) return errno;
-  return 0;
+  while (err == 0 && !cr_fd_ready(w->fd, POLLIN))
+    err = cr_wait_fd(w->fd, POLLIN, CR_FOREVER - 1);
+  while (err == 0 && waitpid(w->pid, status, 0) < 0)
+    if (errno != EINTR) err = errno;
+  return err;
 }
 
 int cr_command_wait(pid_t pid, int *status) {
-  int err = wait_for(pid, status);
+  struct wait w = {pid, (int)syscall(SYS_pidfd_open, pid, 0)};
+  int err;
+  pthread_cleanup_push(give_up, &w);
+  err = wait_for(&w, status);
+  pthread_cleanup_pop(0);
+  if (w.fd >= 0) close(w.fd);
   if (err != 0 && err != ECHILD) cr_command_abandon(pid);
   return err;
 }

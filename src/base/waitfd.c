@@ -47,7 +47,7 @@ int cr_wait_fd(int fd, short events, int64_t deadline) {
   sigaddset(&wakers, SIGINT);
   pthread_sigmask(SIG_BLOCK, &wakers, &mask);
   say_polling(1); /* before the hook looks: cr_poll_wake does it in reverse */
-  int err = hook != NULL ? hook->before() : 0;
+  int err = hook != NULL ? hook->before(deadline) : 0;
   if (err == 0)
     sleep_until(fd, events, until < deadline ? until : deadline, &mask);
   say_polling(0);
@@ -65,7 +65,7 @@ void cr_poll_wake(const struct cr_slot *s) {
 int cr_write_unlocked(int fd, const char *bytes, size_t n, size_t *done) {
   const struct cr_sleep_hook *hook = cr_sleep_hook;
   *done = 0;
-  int err = hook != NULL ? hook->before() : 0;
+  int err = hook != NULL ? hook->before(CR_FOREVER - 1) : 0;
   if (err != 0) return err;
   ssize_t written = write(fd, bytes, n);
   if (written >= 0)

@@ -5,11 +5,13 @@
 */
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "state.h"
 #include "stream.h"
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* held for an instant */
+/* Held for an instant. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct cr_claim *first;
 static cr_word changed; /* a claim has ended, or its file */
 static unsigned queued; /* sleep on that word */
@@ -62,7 +64,7 @@ static int turn(const struct cr_claim *c, uint32_t *seen) {
   pthread_mutex_lock(&mutex);
   *seen = atomic_load(&changed);
   if (c->closed)
-    result = CR_CLOSED;
+    result = CR_FILE_CLOSED;
   else if (oldest(c->file, c->access) == c)
     result = 0;
   else
@@ -77,20 +79,44 @@ static void left_queue(void) {
   pthread_mutex_unlock(&mutex);
 }
 
+/* A thread whose state is closed meanwhile ends in its wait: its claims go. (A
+** collected one went with the state, its memory too.) */
+static void end(void *claim) {
+  if (claim != NULL) cr_claim_end(claim);
+}
+
+static void *mine(struct cr_claim *c) {
+  return c->collected ? NULL : c;
+}
+
+static int sleep_in_queue(struct cr_claim *c, uint32_t seen) {
+  int err;
+  pthread_cleanup_push(end, mine(c));
+  err = cr_sleep(&(struct cr_wait){&changed, seen}, 1, CR_FOREVER);
+  pthread_cleanup_pop(0);
+  return err;
+}
+
 int cr_claim_begin(struct cr_claim *c, FILE *f, enum cr_access access) {
-  *c = (struct cr_claim){.file = f, .access = access, .owner = cr_self};
+  c->file = f;
+  c->access = access;
+  c->closed = false;
+  c->owner = cr_self;
+  c->next = NULL;
   enqueue(c);
   for (;;) {
     uint32_t seen;
     int err = turn(c, &seen);
     if (err != EAGAIN) return err;
-    err = cr_sleep(&(struct cr_wait){&changed, seen}, 1, CR_FOREVER);
+    err = sleep_in_queue(c, seen);
     left_queue();
     if (err == EINTR) return err;
   }
 }
 
 void cr_claim_end(struct cr_claim *c) {
+  free(c->scratch);
+  c->scratch = NULL;
   if (c->file == NULL) return;
   pthread_mutex_lock(&mutex);
   struct cr_claim **at = &first;
@@ -106,8 +132,20 @@ void cr_claim_end(struct cr_claim *c) {
 
 /* Not CR_FOREVER: what comes over a file does not wait for a thread. */
 int cr_claim_wait(struct cr_claim *c, short events) {
-  int err = cr_wait_fd(fileno(c->file), events, CR_FOREVER - 1);
-  return c->closed ? CR_CLOSED : err;
+  int err;
+  pthread_cleanup_push(end, mine(c));
+  err = cr_wait_fd(fileno(c->file), events, CR_FOREVER - 1);
+  pthread_cleanup_pop(0);
+  return c->closed ? CR_FILE_CLOSED : err;
+}
+
+int cr_claim_write(struct cr_claim *c, const char *bytes, size_t n,
+                   size_t *done) {
+  int err;
+  pthread_cleanup_push(end, mine(c));
+  err = cr_write_unlocked(fileno(c->file), bytes, n, done);
+  pthread_cleanup_pop(0);
+  return c->closed ? CR_FILE_CLOSED : err;
 }
 
 void cr_claims_close(FILE *f) {

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "gil.h"
 #include "object.h"
 #include "state.h"
 #include "stream.h"
@@ -22,8 +23,7 @@ int cr_stream_raise(lua_State *L, int err) {
 }
 
 bool cr_stream_shared(lua_State *L) {
-  (void)L;
-  return false;
+  return cr_multithreaded(L);
 }
 
 bool cr_stream_regular(FILE *f) {
@@ -69,7 +69,7 @@ static int open_file(FILE **f, const char *name, const char *mode) {
 
 static int open_unlocked(FILE **f, const char *name, const char *mode) {
   for (;;) {
-    int err = cr_sleep_hook->before();
+    int err = cr_sleep_hook->before(CR_FOREVER - 1);
     if (err != 0) return err;
     err = open_file(f, name, mode);
     int pending = cr_sleep_hook->after();
@@ -85,8 +85,8 @@ static int close_file(lua_State *L) {
 
 int cr_stream_open(luaL_Stream *s, const char *name, const char *mode) {
   bool blocks = cr_sleep_hook != NULL && is_named_pipe(name);
-  int err = blocks ? open_unlocked(&s->f, name, mode)
-                   : open_file(&s->f, name, mode);
+  int err =
+      blocks ? open_unlocked(&s->f, name, mode) : open_file(&s->f, name, mode);
   if (err == 0) s->closef = close_file;
   return err;
 }
@@ -115,17 +115,25 @@ static int flush_before_close(lua_State *L, luaL_Stream *s) {
   return writing && !cr_stream_regular(s->f) ? cr_stream_flush(L, s->f) : 0;
 }
 
+/* A file whose last bytes could not be written is not closed well. */
+static int close_result(lua_State *L, int n, int err) {
+  if (err == 0 || !lua_toboolean(L, -n)) return n;
+  errno = err;
+  return luaL_fileresult(L, 0, NULL);
+}
+
 int cr_stream_close(lua_State *L) {
   luaL_Stream *s = luaL_checkudata(L, 1, LUA_FILEHANDLE);
   lua_CFunction function = s->closef;
+  int err = 0;
   if (function != keep_open) {
-    int err = flush_before_close(L, s);
-    if (s->closef == NULL) err = CR_CLOSED;
-    if (err == EINTR || err == CR_CLOSED) return cr_stream_raise(L, err);
+    err = flush_before_close(L, s);
+    if (s->closef == NULL) err = CR_FILE_CLOSED;
+    if (err == EINTR || err == CR_FILE_CLOSED) return cr_stream_raise(L, err);
     cr_claims_close(s->f);
   }
   s->closef = NULL;
-  return function(L);
+  return close_result(L, function(L), err);
 }
 
 static int file_close(lua_State *L) {

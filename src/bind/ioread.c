@@ -63,6 +63,8 @@ static void prepare(struct reader *r) {
   if (!r->blocks) return;
   struct cr_claim *c = lua_newuserdatauv(L, sizeof *c, 0);
   c->file = NULL;
+  c->scratch = NULL;
+  c->collected = true;
   luaL_setmetatable(L, CLAIM);
   lua_replace(L, r->slot);
   lua_toclose(L, r->slot);
@@ -100,7 +102,7 @@ static int await(struct reader *r) {
       if (cr_fd_ready(fileno(r->f), POLLIN)) return 0;
       err = cr_claim_wait(r->claim, POLLIN);
     }
-    if (r->claim->closed) return CR_CLOSED;
+    if (r->claim->closed) return CR_FILE_CLOSED;
     if (err != 0) return err;
   }
   return 0;
@@ -127,7 +129,7 @@ static inline int next_byte(struct reader *r) {
 }
 
 static void unread(struct reader *r, const char *bytes, size_t n) {
-  if (r->err == CR_CLOSED) return;
+  if (r->err == CR_FILE_CLOSED) return;
   while (n > 0) ungetc((unsigned char)bytes[--n], r->f);
 }
 
@@ -160,8 +162,7 @@ static bool read_long_line(struct reader *r, bool keep_end) {
   while ((c = next_byte(r)) != EOF && c != '\n') {
     bool whole;
     luaL_addchar(&b, (char)c);
-    if (available(r->f) > 0)
-      add_from_buffer(r, &b, line_length(r->f, &whole));
+    if (available(r->f) > 0) add_from_buffer(r, &b, line_length(r->f, &whole));
   }
   if (keep_end && c == '\n') luaL_addchar(&b, '\n');
   return finish(r, &b) && (c == '\n' || lua_rawlen(r->L, -1) > 0);

@@ -39,12 +39,12 @@ static enum kind kind_of(int fd) {
 
 /* Writes some of it. A thread that has others beside it writes no more than
 ** cannot block, or lets them run. */
-static int write_some(struct cr_writer *w, enum kind kind, const char *bytes,
+static int write_some(struct cr_out *w, enum kind kind, const char *bytes,
                       size_t n, size_t *done) {
   int fd = fileno(w->file);
   bool shared = cr_stream_shared(w->L);
-  if (shared && kind == TERMINAL)
-    return cr_write_unlocked(fd, bytes, n, done);
+  if (kind == TERMINAL && w->claim.file != NULL)
+    return cr_claim_write(&w->claim, bytes, n, done);
   if (shared && kind == PIPE && n > PIPE_BUF) n = PIPE_BUF;
   ssize_t written = write(fd, bytes, n);
   *done = written > 0 ? (size_t)written : 0;
@@ -52,7 +52,7 @@ static int write_some(struct cr_writer *w, enum kind kind, const char *bytes,
   return errno != EINTR || cr_interrupt_pending() ? errno : 0;
 }
 
-static int wait_writable(struct cr_writer *w) {
+static int wait_writable(struct cr_out *w) {
   int err = 0;
   if (w->claim.file == NULL)
     err = cr_claim_begin(&w->claim, w->file, CR_WRITING);
@@ -60,7 +60,7 @@ static int wait_writable(struct cr_writer *w) {
 }
 
 /* Writes all of it; *done: how much was written. */
-static int write_all(struct cr_writer *w, enum kind kind, const char *bytes,
+static int write_all(struct cr_out *w, enum kind kind, const char *bytes,
                      size_t n, size_t *done) {
   int err = 0;
   *done = 0;
@@ -73,7 +73,7 @@ static int write_all(struct cr_writer *w, enum kind kind, const char *bytes,
     else
       err = write_some(w, kind, bytes + *done, n - *done, &some);
     *done += some;
-    if (w->claim.closed) return CR_CLOSED;
+    if (w->claim.closed) return CR_FILE_CLOSED;
   }
   return err;
 }
@@ -117,7 +117,7 @@ static char *take_out(FILE *f, size_t *have, size_t n) {
 
 /* Writes what is in the buffer and, with it, as many of the n bytes as the
 ** buffer could hold besides; *taken says how many. */
-static int write_buffer(struct cr_writer *w, enum kind kind, const char *bytes,
+static int write_buffer(struct cr_out *w, enum kind kind, const char *bytes,
                         size_t n, size_t *taken) {
   FILE *f = w->file;
   size_t have = pending(f), done;
@@ -127,14 +127,16 @@ static int write_buffer(struct cr_writer *w, enum kind kind, const char *bytes,
   char *block = take_out(f, &have, *taken);
   if (block == NULL) return ENOMEM;
   memcpy(block + have, bytes, *taken);
+  w->claim.scratch = block;
   int err = write_all(w, kind, block, have + *taken, &done);
   if (err == EINTR && done < have) put_back(f, block + done, have - done);
+  w->claim.scratch = NULL;
   free(block);
   return err;
 }
 
 /* Writes the buffer and the n bytes. */
-static int write_out(struct cr_writer *w, enum kind kind, const char *bytes,
+static int write_out(struct cr_out *w, enum kind kind, const char *bytes,
                      size_t n) {
   size_t taken, done;
   int err = write_buffer(w, kind, bytes, n, &taken);
@@ -163,16 +165,15 @@ static int plain(FILE *f, const char *bytes, size_t n) {
 }
 
 /* Will the stdio of C do it with one write that does not block? */
-static bool harmless(struct cr_writer *w, size_t n) {
+static bool harmless(struct cr_out *w, size_t n) {
   int fd = fileno(w->file);
-  if (n <= PIPE_BUF && !cr_stream_shared(w->L))
-    return cr_fd_ready(fd, POLLOUT);
+  if (n <= PIPE_BUF && !cr_stream_shared(w->L)) return cr_fd_ready(fd, POLLOUT);
   enum kind kind = kind_of(fd);
   if (kind != PIPE || n > PIPE_BUF) return kind == DISK;
   return cr_fd_ready(fd, POLLOUT);
 }
 
-static int put_slowly(struct cr_writer *w, const char *bytes, size_t n) {
+static int put_slowly(struct cr_out *w, const char *bytes, size_t n) {
   FILE *f = w->file;
   if (!__fwritable(f) || n == 0) return plain(f, bytes, n);
   if (size_of(f) == 0) { /* the first output makes the buffer */
@@ -190,11 +191,12 @@ static int put_slowly(struct cr_writer *w, const char *bytes, size_t n) {
 
 /* ---- for the others ---- */
 
-int cr_writer_begin(struct cr_writer *w, lua_State *L, FILE *f) {
+int cr_out_begin(struct cr_out *w, lua_State *L, FILE *f) {
   w->L = L;
   w->file = f;
   w->claim.file = NULL;
-  w->claim.closed = false;
+  w->claim.scratch = NULL;
+  w->claim.closed = w->claim.collected = false;
   if (atomic_load_explicit(&cr_claims, memory_order_relaxed) > 0 &&
       cr_claimed(f, CR_WRITING)) {
     int err = cr_claim_begin(&w->claim, f, CR_WRITING);
@@ -207,25 +209,25 @@ int cr_writer_begin(struct cr_writer *w, lua_State *L, FILE *f) {
 }
 
 /* While it may wait: stdio of other states must go on. */
-static void unlock(struct cr_writer *w) {
+static void unlock(struct cr_out *w) {
   if (w->locked) funlockfile(w->file);
   w->locked = false;
 }
 
 /* After a wait that ended well; else the FILE may be closed. */
-static int relock(struct cr_writer *w, int err) {
-  if (err == CR_CLOSED || err == EINTR) return err;
+static int relock(struct cr_out *w, int err) {
+  if (err == CR_FILE_CLOSED || err == EINTR) return err;
   flockfile(w->file);
   w->locked = true;
   return err;
 }
 
-void cr_writer_end(struct cr_writer *w) {
+void cr_out_end(struct cr_out *w) {
   unlock(w);
   cr_claim_end(&w->claim);
 }
 
-int cr_writer_put(struct cr_writer *w, const char *bytes, size_t n) {
+int cr_out_put(struct cr_out *w, const char *bytes, size_t n) {
   FILE *f = w->file;
   /* Of a stream that is not fully buffered, or reads, the end lies below. */
   if (f->_IO_write_end > f->_IO_write_ptr &&
@@ -238,7 +240,7 @@ int cr_writer_put(struct cr_writer *w, const char *bytes, size_t n) {
   return relock(w, put_slowly(w, bytes, n));
 }
 
-static int flush(struct cr_writer *w) {
+static int flush(struct cr_out *w) {
   FILE *f = w->file;
   size_t n = pending(f), taken;
   if (n > 0 && !harmless(w, n)) {
@@ -248,12 +250,12 @@ static int flush(struct cr_writer *w) {
   return fflush(f) == 0 ? 0 : errno;
 }
 
-int cr_writer_flush(struct cr_writer *w) {
+int cr_out_flush(struct cr_out *w) {
   unlock(w);
   return relock(w, flush(w));
 }
 
-static int write_line(struct cr_writer *w, const char *line, size_t n) {
+static int write_line(struct cr_out *w, const char *line, size_t n) {
   FILE *f = w->file;
   size_t have = pending(f), done;
   bool fits = have + n < size_of(f);
@@ -267,16 +269,16 @@ static int write_line(struct cr_writer *w, const char *line, size_t n) {
   return err != 0 ? err : write_all(w, kind, line, n, &done);
 }
 
-int cr_writer_line(struct cr_writer *w, const char *line, size_t n) {
+int cr_out_line(struct cr_out *w, const char *line, size_t n) {
   unlock(w);
   return relock(w, write_line(w, line, n));
 }
 
 int cr_stream_flush(lua_State *L, FILE *f) {
-  struct cr_writer w;
-  int err = cr_writer_begin(&w, L, f);
-  if (err == 0) err = cr_writer_flush(&w);
-  cr_writer_end(&w);
+  struct cr_out w;
+  int err = cr_out_begin(&w, L, f);
+  if (err == 0) err = cr_out_flush(&w);
+  cr_out_end(&w);
   return err;
 }
 
@@ -306,7 +308,7 @@ static size_t number_text(lua_State *L, int i, char *text) {
 
 /* Writes the values from `first` to `last`; *bad is the first one that is
 ** neither string nor number, 0 if there is none. */
-static int write_values(struct cr_writer *w, int first, int last, int *bad) {
+static int write_values(struct cr_out *w, int first, int last, int *bad) {
   int result = 0;
   *bad = 0;
   for (int i = first; i <= last; i++) {
@@ -318,8 +320,8 @@ static int write_values(struct cr_writer *w, int first, int last, int *bad) {
       case LUA_TSTRING: bytes = lua_tolstring(w->L, i, &n); break;
       default: *bad = i; return result;
     }
-    int err = result == 0 ? cr_writer_put(w, bytes, n) : 0;
-    if (err == EINTR || err == CR_CLOSED) return err;
+    int err = result == 0 ? cr_out_put(w, bytes, n) : 0;
+    if (err == EINTR || err == CR_FILE_CLOSED) return err;
     if (err != 0) result = err;
   }
   return result;
@@ -327,18 +329,18 @@ static int write_values(struct cr_writer *w, int first, int last, int *bad) {
 
 /* The result of an operation on a file: true, or nil, message and number. */
 static int file_result(lua_State *L, int err) {
-  if (err == EINTR || err == CR_CLOSED) return cr_stream_raise(L, err);
+  if (err == EINTR || err == CR_FILE_CLOSED) return cr_stream_raise(L, err);
   errno = err;
   return luaL_fileresult(L, err == 0, NULL);
 }
 
 /* The handle is on top of the stack, and the result if all goes well. */
 static int write_to(lua_State *L, luaL_Stream *s, int first) {
-  struct cr_writer w;
+  struct cr_out w;
   int bad = 0;
-  int err = cr_writer_begin(&w, L, s->f);
+  int err = cr_out_begin(&w, L, s->f);
   if (err == 0) err = write_values(&w, first, lua_gettop(L) - 1, &bad);
-  cr_writer_end(&w);
+  cr_out_end(&w);
   if (bad != 0) luaL_checkstring(L, bad);
   return err == 0 ? 1 : file_result(L, err);
 }
@@ -366,7 +368,7 @@ static int after_flush(lua_State *L) {
   FILE *f = cr_stream_check(L, 1)->f;
   if (__fpending(f) > 0 && !cr_stream_regular(f)) {
     int err = cr_stream_flush(L, f);
-    if (err == EINTR || err == CR_CLOSED) return file_result(L, err);
+    if (err == EINTR || err == CR_FILE_CLOSED) return file_result(L, err);
   }
   return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }

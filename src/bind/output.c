@@ -6,6 +6,7 @@
 */
 #include <errno.h>
 #include <lauxlib.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <string.h>
@@ -78,10 +79,10 @@ static const char *make_line(lua_State *L, size_t *length) {
 }
 
 static int write_line(lua_State *L, const char *line, size_t n) {
-  struct cr_writer w;
-  int err = cr_writer_begin(&w, L, stdout);
-  if (err == 0) err = cr_writer_line(&w, line, n);
-  cr_writer_end(&w);
+  struct cr_out w;
+  int err = cr_out_begin(&w, L, stdout);
+  if (err == 0) err = cr_out_line(&w, line, n);
+  cr_out_end(&w);
   return err;
 }
 
@@ -92,20 +93,35 @@ static int print_whole(lua_State *L) {
   bool locked = shared != NULL && err != EINTR;
   if (err != EINTR) err = write_line(L, line, n);
   if (locked) cr_rlock_release(&shared->lock);
-  return err == EINTR || err == CR_CLOSED ? cr_stream_raise(L, err) : 0;
+  return err == EINTR || err == CR_FILE_CLOSED ? cr_stream_raise(L, err) : 0;
+}
+
+/* Long texts not through stdio: it would not come back for an interrupt. */
+static int print_text(lua_State *L, const char *text, size_t n) {
+  struct cr_out w;
+  if (n <= PIPE_BUF) return fwrite(text, 1, n, stdout) == n ? 0 : errno;
+  int err = cr_out_begin(&w, L, stdout);
+  if (err == 0) err = cr_out_put(&w, text, n);
+  cr_out_end(&w);
+  return err;
+}
+
+static int print_end(lua_State *L) {
+  if (fputc('\n', stdout) == EOF) return errno;
+  if (__fpending(stdout) > PIPE_BUF) return cr_stream_flush(L, stdout);
+  return fflush(stdout) == 0 ? 0 : errno;
 }
 
 int cr_print(lua_State *L) {
   if (whole_lines || cr_stream_shared(L)) return print_whole(L);
-  int n = lua_gettop(L);
-  for (int i = 1; i <= n; i++) {
+  int n = lua_gettop(L), err = 0;
+  for (int i = 1; i <= n && err != EINTR; i++) {
     size_t length;
     const char *text = luaL_tolstring(L, i, &length);
     if (i > 1) fputc('\t', stdout);
-    fwrite(text, 1, length, stdout);
+    err = print_text(L, text, length);
     lua_pop(L, 1);
   }
-  fputc('\n', stdout);
-  fflush(stdout);
-  return 0;
+  if (err != EINTR) err = print_end(L);
+  return err == EINTR && cr_interrupt_pending() ? cr_raise_interrupt(L) : 0;
 }

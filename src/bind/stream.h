@@ -16,8 +16,8 @@
 #include "waitfd.h"
 
 /* What a wait can end with, next to 0 and an errno value of the system: EINTR,
-** an interrupt is pending; CR_CLOSED, another thread has closed the file. */
-enum { CR_CLOSED = -1 };
+** an interrupt is pending; CR_FILE_CLOSED, another thread has closed the file. */
+enum { CR_FILE_CLOSED = -1 };
 /* Raises either of the two. Does not return. */
 int cr_stream_raise(lua_State *L, int err);
 
@@ -27,7 +27,9 @@ struct cr_claim {
   FILE *file; /* NULL: no claim */
   enum cr_access access;
   bool closed;
+  bool collected; /* lies in a userdata, whose finalizer ends it */
   const struct cr_slot *owner;
+  void *scratch; /* malloc'ed, goes with the claim */
   struct cr_claim *next;
 };
 
@@ -36,12 +38,15 @@ extern atomic_uint cr_claims;
 
 /* Does anybody claim it? */
 bool cr_claimed(FILE *f, enum cr_access access);
-/* Queues up and waits for its turn: 0, EINTR or CR_CLOSED. The claim must stay
+/* Queues up and waits for its turn: 0, EINTR or CR_FILE_CLOSED. The claim must stay
 ** where it is and be ended in any case; ending it twice is harmless. */
 int cr_claim_begin(struct cr_claim *c, FILE *f, enum cr_access access);
 void cr_claim_end(struct cr_claim *c);
 /* Waits for fd, with a claim. 0: look again. */
 int cr_claim_wait(struct cr_claim *c, short events);
+/* cr_write_unlocked, with a claim. */
+int cr_claim_write(struct cr_claim *c, const char *bytes, size_t n,
+                   size_t *done);
 /* Tells everyone who claims it that the FILE is going to be closed. */
 void cr_claims_close(FILE *f);
 
@@ -65,21 +70,21 @@ int cr_stream_close(lua_State *L);
 int cr_stream_open(luaL_Stream *s, const char *name, const char *mode);
 
 /* iowrite.c: one call's output. Begin, put, flush and end; between them no
-** call of Lua that raises. Each returns 0, EINTR, CR_CLOSED or an errno value;
+** call of Lua that raises. Each returns 0, EINTR, CR_FILE_CLOSED or an errno value;
 ** end is called in any case. */
-struct cr_writer {
+struct cr_out {
   lua_State *L;
   FILE *file;
   bool locked; /* stdio's own lock, which keeps other states out */
   struct cr_claim claim;
 };
-int cr_writer_begin(struct cr_writer *w, lua_State *L, FILE *f);
-int cr_writer_put(struct cr_writer *w, const char *bytes, size_t n);
-int cr_writer_flush(struct cr_writer *w);
+int cr_out_begin(struct cr_out *w, lua_State *L, FILE *f);
+int cr_out_put(struct cr_out *w, const char *bytes, size_t n);
+int cr_out_flush(struct cr_out *w);
 /* All of it, after what the FILE's buffer holds: together in one write when
 ** that holds both. */
-int cr_writer_line(struct cr_writer *w, const char *line, size_t n);
-void cr_writer_end(struct cr_writer *w);
+int cr_out_line(struct cr_out *w, const char *line, size_t n);
+void cr_out_end(struct cr_out *w);
 /* The four around one flush. */
 int cr_stream_flush(lua_State *L, FILE *f);
 
