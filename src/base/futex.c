@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "deadlock.h"
+
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
 #endif
@@ -72,8 +74,9 @@ static int wait_words(const struct cr_wait *waits, int n, cr_word *alarm,
   struct waitv v[CR_WAIT_MAX + 1];
   int k = 0;
   for (int i = 0; i < n; i++)
-    v[k++] =
-        (struct waitv){waits[i].value, (uintptr_t)waits[i].word, WAITV_32, 0};
+    if (!cr_is_life(&waits[i]))
+      v[k++] =
+          (struct waitv){waits[i].value, (uintptr_t)waits[i].word, WAITV_32, 0};
   if (alarm != NULL)
     v[k++] = (struct waitv){rang, (uintptr_t)alarm, WAITV_32, 0};
   if (k > 0 && atomic_load_explicit(&have_waitv, memory_order_relaxed)) {
@@ -95,14 +98,24 @@ int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline) {
   /* Read before the hook looks for pending interrupts: one that comes later
   ** has changed the word by the time the kernel compares it. */
   uint32_t rang = alarm != NULL ? atomic_load(alarm) : 0;
+  bool untimed = deadline == CR_FOREVER && n > 0;
+  int64_t now = cr_now(), until = now + LOOK_AGAIN;
+  int err = untimed ? cr_untimed_begin(waits, n, now) : 0, why = 0;
   const struct cr_sleep_hook *hook = cr_sleep_hook;
-  int err = hook != NULL ? hook->before() : 0;
-  if (err != 0) return err;
-  int64_t until = cr_now() + LOOK_AGAIN;
+  if (err == 0 && hook != NULL) err = hook->before();
+  if (err != 0) {
+    if (untimed) cr_untimed_end(false);
+    return err;
+  }
   bool last = deadline <= until;
   if (last) until = deadline > 0 ? deadline : 0;
-  int why = wait_words(waits, n, alarm, rang, until);
-  if (hook != NULL) err = hook->after();
+  do
+    why = wait_words(waits, n, alarm, rang,
+                     untimed ? cr_untimed_until(until) : until);
+  while (untimed && why == ETIMEDOUT && cr_untimed_look(until, &err));
+  if (untimed) cr_untimed_end(why == ETIMEDOUT && err == 0);
+  int interrupted = hook != NULL ? hook->after() : 0;
+  if (interrupted != 0) err = interrupted;
   if (err != 0) return err;
   return why == ETIMEDOUT && last && cr_now() >= deadline ? ETIMEDOUT : 0;
 }

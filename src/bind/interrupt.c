@@ -72,6 +72,10 @@ lua_State *cr_switch(lua_State *L) {
   return before;
 }
 
+lua_State *cr_running(void) {
+  return running;
+}
+
 static void on_interrupt(int sig) {
   int saved = errno;
   if (!pthread_equal(pthread_self(), main_thread)) {

@@ -4,6 +4,7 @@
 #include <lualib.h>
 #include <string.h>
 
+#include "describe.h"
 #include "marshal.h"
 #include "object.h"
 #include "state.h"
@@ -19,6 +20,7 @@ static void open_libraries(lua_State *L) {
   int err = cr_arena_open();
   if (err != 0) luaL_error(L, "cannot map shared memory: %s", strerror(err));
   cr_watch_forks();
+  cr_deadlock_open(CR_DEADLOCK_OFF);
   cr_heap_adopt(L);
   cr_marshal_open(L);
   lua_newtable(L);

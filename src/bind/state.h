@@ -37,6 +37,8 @@ bool cr_is_interrupt(lua_State *L, int index);
 /* The coroutine (or main state) that this OS thread runs; whoever resumes one
 ** calls cr_switch with it, and again with the old one afterwards. */
 lua_State *cr_switch(lua_State *L);
+/* What it runs now; NULL outside of Lua. */
+lua_State *cr_running(void);
 
 /* output.c: whole lines. From the first fork on, stdout is line by line. */
 void cr_output_shared(void);
