@@ -102,7 +102,7 @@ int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline) {
   int64_t now = cr_now(), until = now + LOOK_AGAIN;
   int err = untimed ? cr_untimed_begin(waits, n, now) : 0, why = 0;
   const struct cr_sleep_hook *hook = cr_sleep_hook;
-  if (err == 0 && hook != NULL) err = hook->before();
+  if (err == 0 && hook != NULL) err = hook->before(deadline);
   if (err != 0) {
     if (untimed) cr_untimed_end(false);
     return err;
@@ -122,6 +122,16 @@ int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline) {
 
 void cr_sleep_short(cr_word *word, uint32_t value) {
   wait_one(word, value, cr_now() + LOOK_AGAIN);
+}
+
+void cr_park(cr_word *word, uint32_t value, int64_t deadline) {
+  struct timespec t = to_timespec(deadline);
+  syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value,
+          deadline == CR_FOREVER ? NULL : &t, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+void cr_unpark(cr_word *word) {
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 int cr_wake(cr_word *word, int n) {

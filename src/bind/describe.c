@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gil.h"
 #include "object.h"
 #include "queue.h"
 #include "state.h"
@@ -148,8 +149,9 @@ bool cr_what(lua_State *L, const struct cr_wait *waits, int n, char *out) {
 
 static void describe(const struct cr_wait *waits, int n) {
   struct cr_untimed *u = &cr_self->untimed;
-  lua_State *L = cr_running();
-  if (L == NULL) return;
+  const struct cr_thread *t = cr_thread_self;
+  if (t == NULL) return;
+  lua_State *L = t->running;
   cr_where(L, u->where);
   u->held = cr_what(L, waits, n, u->what);
 }
