@@ -7,11 +7,7 @@
 */
 #include "gil.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "preempt.h"
 
@@ -264,7 +260,7 @@ void cr_thread_discard(struct cr_thread *t) {
 
 static void become(struct cr_thread *t) {
   t->os_thread = pthread_self();
-  t->tid = (pid_t)syscall(SYS_gettid);
+  t->tid = cr_slot_tid(cr_self);
   t->slot = cr_self;
   t->outer = cr_thread_self;
   cr_thread_self = t;
@@ -338,8 +334,8 @@ static void in_child(void) {
     g->timers = 0;
     t->has_timer = false;
     t->armed = t->drop = 0;
-    t->tid = (pid_t)syscall(SYS_gettid);
     t->slot = cr_self;
+    t->tid = cr_slot_tid(cr_self);
     if (atomic_load(&g->count) > 1 || g->main != t) vanish(g, t);
   }
 }

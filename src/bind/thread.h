@@ -24,6 +24,7 @@ struct cr_thread_object {
   bool daemon;
   bool timer;
   bool quiet;      /* it is ended by Ctrl-C: it says nothing */
+  bool over;       /* no need to wait for its slot's end */
   bool unreaped;   /* its slot has not been given back */
   bool tid_wanted; /* somebody waits for tid */
   uint32_t number;
