@@ -21,12 +21,12 @@
 
 enum {
   MS = 1000000,
-  SETTLED = 20 * MS,    /* a wait of this length is noted */
+  SETTLED = 20 * MS,     /* a wait of this length is noted */
   FIRST_LOOK = 100 * MS, /* after that */
-  SOON = 20 * MS,       /* to the next look when somebody is about to move */
-  OFTEN = 25,           /* such looks in a row */
+  SOON = 20 * MS,        /* to the next look when somebody is about to move */
+  OFTEN = 25,            /* such looks in a row */
   LATER_LOOK = 400 * MS, /* to the next look when somebody can go on */
-  SHOWN = 64            /* threads that a report lists */
+  SHOWN = 64             /* threads that a report lists */
 };
 
 void (*cr_describe)(const struct cr_wait *waits, int n);
@@ -38,6 +38,7 @@ static _Thread_local struct {
   int64_t begun; /* this sleep */
   int looks;     /* that found somebody about to move, in a row */
   bool noted, open, swept;
+  bool cycle; /* it has closed a cycle of locks */
 } wait;
 
 static uint32_t mode(void) {
@@ -138,10 +139,10 @@ static bool closes_cycle(struct cycle *c) {
 /* ---- all wait ---- */
 
 enum verdict {
-  STILL,    /* nobody can go on */
-  ABLE,     /* somebody can */
+  STILL,     /* nobody can go on */
+  ABLE,      /* somebody can */
   UNSETTLED, /* somebody is about to */
-  LATER     /* somebody began to wait after us, and will look */
+  LATER      /* somebody began to wait after us, and will look */
 };
 
 /* One look at the wait numbers. */
@@ -292,8 +293,7 @@ static bool can_raise(void) {
 /* With RAISE: has this wait closed a cycle? Then it is reported. */
 static int refuse_cycle(void) {
   struct cycle c;
-  if (!can_raise() || atomic_load(&cr_self->wants) == NULL ||
-      !closes_cycle(&c))
+  if (!can_raise() || atomic_load(&cr_self->wants) == NULL || !closes_cycle(&c))
     return 0;
   report_cycle(&c);
   return EDEADLK;
@@ -333,7 +333,7 @@ int cr_untimed_begin(const struct cr_wait *waits, int n, int64_t now) {
     wait.word = waits[0].word;
     wait.look = now + SETTLED;
     wait.looks = 0;
-    wait.noted = wait.swept = false;
+    wait.noted = wait.swept = wait.cycle = false;
     if (atomic_load_explicit(&me->untimed.reported, memory_order_relaxed))
       cr_deadlock_moved(me);
     return 0;
@@ -364,12 +364,16 @@ bool cr_untimed_look(int64_t until, int *err) {
   struct cycle c;
   uint32_t count = atomic_load(&cr_arena->deadlocks);
   enum verdict v = look_at_all();
-  if (v == STILL)
-    report_all(count);
-  else if (atomic_load(&cr_self->wants) != NULL && closes_cycle(&c))
-    report_cycle(&c);
   now = cr_now();
   wait.look = now + pause_after(v, until);
+  if (v == STILL) {
+    report_all(count);
+  } else if (atomic_load(&cr_self->wants) != NULL && closes_cycle(&c)) {
+    /* Better as part of the whole, if all others are about to wait as well. */
+    if (v == ABLE || wait.cycle) report_cycle(&c);
+    if (v != ABLE && !wait.cycle) wait.look = now + SETTLED + FIRST_LOOK;
+    wait.cycle = true;
+  }
   return now < until;
 }
 

@@ -20,7 +20,11 @@ struct cr_slot;
 
 /* Of all related processes. RAISE: the wait for a lock that closed a cycle also
 ** ends, with EDEADLK, unless cr_patient. */
-enum cr_deadlock_mode { CR_DEADLOCK_OFF, CR_DEADLOCK_REPORT, CR_DEADLOCK_RAISE };
+enum cr_deadlock_mode {
+  CR_DEADLOCK_OFF,
+  CR_DEADLOCK_REPORT,
+  CR_DEADLOCK_RAISE
+};
 void cr_deadlock_set(enum cr_deadlock_mode mode);
 
 /* One on whose life a sleep depends: the child that is waited for. That is not
@@ -53,9 +57,11 @@ void cr_untimed_end(bool lasts);
 /* A thread that was in a report moves again, or has died. */
 void cr_deadlock_moved(struct cr_slot *s);
 
-/* report.c: one line of text, "MainThread (pid 12) at x.lua:3 waits for ...".
-** Returns its length, less than `size`. */
-int cr_report_line(char *text, int size, struct cr_slot *s);
+/* report.c: a line of text, "MainThread (pid 12) at x.lua:3 waits for WHAT, held
+** by ...". `where` may be "", `what` NULL; `held`: it waits for a lock. Returns
+** its length, less than `size`. */
+int cr_report_line(char *text, int size, struct cr_slot *s, const char *where,
+                   const char *what, bool held);
 /* "MainThread (pid 12)", and " of Process-1" in a process that has a name. */
 int cr_report_name(char *text, int size, const struct cr_slot *s);
 /* Writes the report about the n threads. */

@@ -35,6 +35,7 @@ enum {
 const struct cr_sleep_hook *cr_sleep_hook;
 _Thread_local cr_word *cr_alarm;
 _Thread_local bool cr_patient;
+_Thread_local struct cr_sleeping cr_sleeping;
 static atomic_bool have_waitv = true;
 
 int64_t cr_now(void) {
@@ -93,7 +94,16 @@ static int wait_words(const struct cr_wait *waits, int n, cr_word *alarm,
                        : wait_one(&nothing, 0, until);
 }
 
-int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline) {
+/* Was the sleep ended by something else than its words? */
+static bool unchanged(const struct cr_wait *waits, int n) {
+  for (int i = 0; i < n; i++)
+    if (!cr_is_life(&waits[i]) && atomic_load(waits[i].word) != waits[i].value)
+      return false;
+  return true;
+}
+
+static int sleep_between_hooks(const struct cr_wait *waits, int n,
+                               int64_t deadline) {
   cr_word *alarm = cr_alarm;
   /* Read before the hook looks for pending interrupts: one that comes later
   ** has changed the word by the time the kernel compares it. */
@@ -113,11 +123,21 @@ int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline) {
     why = wait_words(waits, n, alarm, rang,
                      untimed ? cr_untimed_until(until) : until);
   while (untimed && why == ETIMEDOUT && cr_untimed_look(until, &err));
-  if (untimed) cr_untimed_end(why == ETIMEDOUT && err == 0);
+  if (untimed) cr_untimed_end(err == 0 && unchanged(waits, n));
   int interrupted = hook != NULL ? hook->after() : 0;
-  if (interrupted != 0) err = interrupted;
+  if (interrupted != 0) {
+    if (untimed) cr_untimed_end(false);
+    return interrupted;
+  }
   if (err != 0) return err;
   return why == ETIMEDOUT && last && cr_now() >= deadline ? ETIMEDOUT : 0;
+}
+
+int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline) {
+  cr_sleeping = (struct cr_sleeping){waits, n, true};
+  int err = sleep_between_hooks(waits, n, deadline);
+  cr_sleeping.asleep = false;
+  return err;
 }
 
 void cr_sleep_short(cr_word *word, uint32_t value) {

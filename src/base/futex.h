@@ -40,6 +40,15 @@ extern _Thread_local bool cr_patient;
 /* This thread's alarm: cr_sleep also ends when the word changes. NULL: none. */
 extern _Thread_local cr_word *cr_alarm;
 
+/* What a thread sleeps for in cr_sleep. Others may read it while they keep the
+** thread from coming out of there. */
+struct cr_sleeping {
+  const struct cr_wait *waits;
+  int n;
+  bool asleep;
+};
+extern _Thread_local struct cr_sleeping cr_sleeping;
+
 enum { CR_WAIT_MAX = 126 };  /* words that one sleep can watch */
 #define CR_FOREVER INT64_MAX /* deadline: none */
 

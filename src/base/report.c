@@ -32,18 +32,25 @@ int cr_report_name(char *text, int size, const struct cr_slot *s) {
   return add(text, size, n, " of %.*s", CR_NAME_MAX, s->process_name);
 }
 
-int cr_report_line(char *text, int size, struct cr_slot *s) {
-  struct cr_untimed *u = &s->untimed;
+int cr_report_line(char *text, int size, struct cr_slot *s, const char *where,
+                   const char *what, bool held) {
   int n = cr_report_name(text, size, s);
-  if (u->where[0] != 0)
-    n = add(text, size, n, " at %.*s", CR_SITE_MAX, u->where);
-  n = add(text, size, n, " waits for %.*s", CR_WHAT_MAX, u->what);
-  struct cr_rlock *l = u->held ? atomic_load(&s->wants) : NULL;
+  if (where[0] != 0) n = add(text, size, n, " at %.*s", CR_SITE_MAX, where);
+  if (what == NULL) return n;
+  n = add(text, size, n, " waits for %.*s", CR_WHAT_MAX, what);
+  struct cr_rlock *l = held ? atomic_load(&s->wants) : NULL;
   struct cr_slot *holder = l != NULL ? cr_rlock_holder(l) : NULL;
   if (holder == NULL) return n;
   n = add(text, size, n, ", held by ");
   if (holder == s) return add(text, size, n, "itself");
   return n + cr_report_name(text + n, size - n, holder);
+}
+
+static int add_line(char *text, int n, struct cr_slot *s) {
+  struct cr_untimed *u = &s->untimed;
+  n = add(text, TEXT, n, "  ");
+  n += cr_report_line(text + n, LINE - 4, s, u->where, u->what, u->held);
+  return add(text, TEXT, n, "\n");
 }
 
 static void write_all(const char *text, int n) {
@@ -64,9 +71,7 @@ void cr_report_deadlock(struct cr_slot *const *slots, int n, int more) {
       write_all(text, length);
       length = 0;
     }
-    length = add(text, TEXT, length, "  ");
-    length += cr_report_line(text + length, LINE - 4, slots[i]);
-    length = add(text, TEXT, length, "\n");
+    length = add_line(text, length, slots[i]);
   }
   if (more > 0) length = add(text, TEXT, length, "  and %d more\n", more);
   write_all(text, length);

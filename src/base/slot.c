@@ -338,8 +338,8 @@ static bool reap_if_dead(struct cr_slot *s) {
   if (s == cr_self || state == CR_SLOT_FREE) return false;
   if (cr_slot_dead(s)) return reap_slot(s);
   return state == CR_SLOT_EMBRYO && atomic_load(&s->life.word) == 0 &&
-         cr_slot_stillborn(s) && give_up(s, atomic_load(&s->life.incarnation)) &&
-         reap_slot(s);
+         cr_slot_stillborn(s) &&
+         give_up(s, atomic_load(&s->life.incarnation)) && reap_slot(s);
 }
 
 int cr_reap_all(void) {

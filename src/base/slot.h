@@ -25,11 +25,11 @@ struct cr_untimed {
     cr_word value;
   } wait[CR_UNTIMED_MAX];
   cr_word n;
-  cr_word reported;         /* in a report, and has not moved since */
-  _Atomic(int64_t) since;   /* ns */
-  bool held;                /* `what` is the lock that the slot wants */
-  char where[CR_SITE_MAX];  /* source line, "" if unknown */
-  char what[CR_WHAT_MAX];   /* "Lock x.lua:3" */
+  cr_word reported;        /* in a report, and has not moved since */
+  _Atomic(int64_t) since;  /* ns */
+  bool held;               /* `what` is the lock that the slot wants */
+  char where[CR_SITE_MAX]; /* source line, "" if unknown */
+  char what[CR_WHAT_MAX];  /* "Lock x.lua:3" */
 };
 
 enum cr_slot_state { CR_SLOT_FREE, CR_SLOT_EMBRYO, CR_SLOT_LIVE };
@@ -73,7 +73,7 @@ struct cr_slot {
   /* The lock that the thread sleeps for. */
   struct cr_rlock *_Atomic wants;
   _Atomic(int64_t) wants_since; /* ns */
-  cr_word wait_number; /* odd while `untimed` holds */
+  cr_word wait_number;          /* odd while `untimed` holds */
   /* Condition and barrier waiters are found by looking at all slots. */
   cr_word64 waits_in; /* address of the condition or barrier */
   uint64_t ticket;

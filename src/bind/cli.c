@@ -87,9 +87,12 @@ static int host_run(lua_State *L) {
 
 static void push_host(lua_State *L, int argc, char **argv) {
   static const luaL_Reg functions[] = {
-      {"deadlock", host_deadlock}, {"isatty", host_isatty},
-      {"load", host_load},         {"open", host_open},
-      {"report", host_report},     {"run", host_run},
+      {"deadlock", host_deadlock},
+      {"isatty", host_isatty},
+      {"load", host_load},
+      {"open", host_open},
+      {"report", host_report},
+      {"run", host_run},
       {NULL, NULL},
   };
   luaL_newlib(L, functions);
