@@ -105,14 +105,14 @@ struct cycle {
   struct cr_slot *slot[SHOWN];
   int n, more;
   uint64_t sum; /* of the wait numbers */
-  bool last;    /* this thread was the last of them to begin */
+  struct cr_slot *last; /* to begin: he has closed it */
 };
 
 /* Goes from lock to holder until it comes back here; false: it does not. */
 static bool walk(struct cycle *c) {
   struct cr_slot *s = cr_self;
   uint32_t number;
-  *c = (struct cycle){.last = true};
+  *c = (struct cycle){.last = s};
   for (uint32_t hops = cr_slot_high(); hops > 0; hops--) {
     struct cr_rlock *l = wanted(s, &number);
     if (l == NULL) return false;
@@ -124,16 +124,22 @@ static bool walk(struct cycle *c) {
     s = cr_rlock_holder(l);
     if (s == NULL || s == cr_self) return s != NULL;
     if (after(atomic_load(&s->wants_since), s,
-              atomic_load(&cr_self->wants_since), cr_self))
-      c->last = false;
+              atomic_load(&c->last->wants_since), c->last))
+      c->last = s;
   }
   return false;
 }
 
-/* Has this thread's wait closed a cycle? */
-static bool closes_cycle(struct cycle *c) {
+/* Is this thread's wait part of a cycle? */
+static bool in_cycle(struct cycle *c) {
   struct cycle again;
-  return walk(c) && c->last && walk(&again) && again.sum == c->sum;
+  return atomic_load(&cr_self->wants) != NULL && walk(c) && walk(&again) &&
+         again.sum == c->sum;
+}
+
+/* Has it closed one? */
+static bool closes_cycle(struct cycle *c) {
+  return in_cycle(c) && c->last == cr_self;
 }
 
 /* ---- all wait ---- */
@@ -290,11 +296,16 @@ static bool can_raise(void) {
   return mode() == CR_DEADLOCK_RAISE && !cr_patient;
 }
 
-/* With RAISE: has this wait closed a cycle? Then it is reported. */
+/* With RAISE: has this wait closed a cycle? Then it is reported. If it was
+** another's, that one shall look. */
 static int refuse_cycle(void) {
   struct cycle c;
-  if (!can_raise() || atomic_load(&cr_self->wants) == NULL || !closes_cycle(&c))
+  if (!can_raise() || !in_cycle(&c)) return 0;
+  if (c.last != cr_self) {
+    struct cr_rlock *l = atomic_load(&c.last->wants);
+    if (l != NULL) cr_wake(&l->word, INT_MAX);
     return 0;
+  }
   report_cycle(&c);
   return EDEADLK;
 }
@@ -368,7 +379,7 @@ bool cr_untimed_look(int64_t until, int *err) {
   wait.look = now + pause_after(v, until);
   if (v == STILL) {
     report_all(count);
-  } else if (atomic_load(&cr_self->wants) != NULL && closes_cycle(&c)) {
+  } else if (closes_cycle(&c)) {
     /* Better as part of the whole, if all others are about to wait as well. */
     if (v == ABLE || wait.cycle) report_cycle(&c);
     if (v != ABLE && !wait.cycle) wait.look = now + SETTLED + FIRST_LOOK;
