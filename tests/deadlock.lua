@@ -335,9 +335,9 @@ test("--deadlock=off, and the environment", function()
     l:acquire()
     print(pcall(l.acquire, l, true, nil))
   ]]
+  local off = "env CLUARUN_DEADLOCK=off " .. tap.program
   local script <close> = start(self, "--deadlock=off")
-  local other <close> = background.start("env CLUARUN_DEADLOCK=off " .. tap.program,
-    self)
+  local other <close> = background.start(off, self)
   sleep(1)
   eq(script:err() .. other:err(), "")
   local raise = "CLUARUN_DEADLOCK=raise " .. tap.program
