@@ -49,6 +49,10 @@ enum {
 /* threadlife.c. Starts the OS thread of the Thread at index 1, which keeps it
 ** alive until it ends. Returns 0 or an errno value. */
 int cr_thread_start(lua_State *L);
+/* The whole of its OS thread's work, but for leaving the slot. */
+void cr_thread_run(struct cr_thread *t);
+/* worker.c: has it run in an OS thread. Returns 0 or an errno value. */
+int cr_worker_start(struct cr_thread *t);
 /* Pushes the Thread of a record of this state. */
 void cr_thread_push(lua_State *L, struct cr_thread *t);
 /* Has it ended? If not, fills in what to sleep on. */

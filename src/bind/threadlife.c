@@ -16,8 +16,6 @@
 #include "task.h"
 #include "thread.h"
 
-/* Deep C calls of Lua need 416 KiB; untouched pages cost nothing. */
-enum { STACK = 1 << 20 };
 enum { BELOW = 2 };     /* levels of the stack under the target */
 enum { UNREAPED = 64 }; /* ended threads whose slots may lie about */
 
@@ -158,8 +156,7 @@ static _Noreturn void leave_process(lua_State *L, struct cr_thread_object *o) {
   cr_leave(failed);
 }
 
-static void *run(void *record) {
-  struct cr_thread *t = record;
+void cr_thread_run(struct cr_thread *t) {
   struct cr_thread_object *o = t->object;
   lua_State *L = t->base;
   cr_slot_enter(o->slot, o->incarnation);
@@ -176,19 +173,9 @@ static void *run(void *record) {
   atomic_fetch_add(&unreaped, 1);
   cr_thread_leave(t);
   cr_message_thread_end();
-  cr_slot_leave(); /* wakes who waits for it */
-  return NULL;
 }
 
 /* ---- starting ---- */
-
-static pthread_attr_t attributes;
-
-static void set_attributes(void) {
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, STACK);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-}
 
 /* Ended threads that nobody joined: their slots should not pile up. */
 static void tidy(void) {
@@ -198,16 +185,13 @@ static void tidy(void) {
 }
 
 static int start(lua_State *L, struct cr_thread_object *o) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, set_attributes);
   o->slot = cr_slot_new(true);
   if (o->slot == NULL) return EAGAIN;
   o->incarnation = atomic_load(&o->slot->life.incarnation);
   cr_slot_set_pid(o->slot, o->incarnation, cr_slot_pid(cr_self));
   cr_slot_copy_name(o->slot->thread_name, cr_thread_push_name(L, 1));
   lua_pop(L, 1);
-  pthread_t unused;
-  int err = pthread_create(&unused, &attributes, run, o->thread);
+  int err = cr_worker_start(o->thread);
   if (err != 0) cr_reap(o->slot, o->incarnation);
   return err;
 }
