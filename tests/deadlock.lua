@@ -111,6 +111,7 @@ test("every kind of wait", function()
     local c, s, b = Condition(), BoundedSemaphore(1), Barrier(5)
     local one, other = Pipe()
     local v = Value(0)
+    v:lock():acquire()
     local e = Event()
     local function run(f) Process { target = f }:start() end
     run(function() full:put(2) end)
@@ -122,28 +123,28 @@ test("every kind of wait", function()
     run(function() full:join() end)
     run(function() wait_any { q, one } end)
     run(function() e:wait() end)
-    run(function() v:lock():acquire() v:lock():acquire() end)
+    run(function() v:lock():acquire() end)
     run(function() other:poll(nil) end)
     lifo:get()
   ]], {
-    "MainThread (pid N) at SCRIPT:19 waits for an item of LifoQueue SCRIPT:1",
-    "MainThread (pid N) of Process-1 at SCRIPT:8 waits for "
+    "MainThread (pid N) at SCRIPT:20 waits for an item of LifoQueue SCRIPT:1",
+    "MainThread (pid N) of Process-1 at SCRIPT:9 waits for "
       .. "room in Queue SCRIPT:1",
-    "MainThread (pid N) of Process-2 at SCRIPT:9 waits for "
+    "MainThread (pid N) of Process-2 at SCRIPT:10 waits for "
       .. "an item of Queue SCRIPT:1",
-    "MainThread (pid N) of Process-3 at SCRIPT:10 waits for Condition SCRIPT:3",
-    "MainThread (pid N) of Process-4 at SCRIPT:11 waits for Semaphore SCRIPT:3",
-    "MainThread (pid N) of Process-5 at SCRIPT:12 waits for "
+    "MainThread (pid N) of Process-3 at SCRIPT:11 waits for Condition SCRIPT:3",
+    "MainThread (pid N) of Process-4 at SCRIPT:12 waits for Semaphore SCRIPT:3",
+    "MainThread (pid N) of Process-5 at SCRIPT:13 waits for "
       .. "Barrier SCRIPT:3 of 5 parties",
-    "MainThread (pid N) of Process-6 at SCRIPT:13 waits for "
+    "MainThread (pid N) of Process-6 at SCRIPT:14 waits for "
       .. "a message of Pipe SCRIPT:4",
-    "MainThread (pid N) of Process-7 at SCRIPT:14 waits for "
+    "MainThread (pid N) of Process-7 at SCRIPT:15 waits for "
       .. "the last task_done of Queue SCRIPT:1",
-    "MainThread (pid N) of Process-8 at SCRIPT:15 waits for any of 2 objects",
-    "MainThread (pid N) of Process-9 at SCRIPT:16 waits for Event SCRIPT:6",
-    "MainThread (pid N) of Process-10 at SCRIPT:17 waits for Lock SCRIPT:5, "
-      .. "held by itself",
-    "MainThread (pid N) of Process-11 at SCRIPT:18 waits for "
+    "MainThread (pid N) of Process-8 at SCRIPT:16 waits for any of 2 objects",
+    "MainThread (pid N) of Process-9 at SCRIPT:17 waits for Event SCRIPT:7",
+    "MainThread (pid N) of Process-10 at SCRIPT:18 waits for Lock SCRIPT:5, "
+      .. "held by MainThread (pid N)",
+    "MainThread (pid N) of Process-11 at SCRIPT:19 waits for "
       .. "a message of Pipe SCRIPT:4",
   })
 end)

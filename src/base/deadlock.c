@@ -381,8 +381,8 @@ bool cr_untimed_look(int64_t until, int *err) {
     report_all(count);
   } else if (closes_cycle(&c)) {
     /* Better as part of the whole, if all others are about to wait as well. */
-    if (v == ABLE || wait.cycle) report_cycle(&c);
-    if (v != ABLE && !wait.cycle) wait.look = now + SETTLED + FIRST_LOOK;
+    if (wait.cycle) report_cycle(&c);
+    if (!wait.cycle) wait.look = now + SETTLED + FIRST_LOOK;
     wait.cycle = true;
   }
   return now < until;
