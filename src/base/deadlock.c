@@ -104,7 +104,7 @@ static struct cr_rlock *wanted(struct cr_slot *s, uint32_t *number) {
 struct cycle {
   struct cr_slot *slot[SHOWN];
   int n, more;
-  uint64_t sum; /* of the wait numbers */
+  uint64_t sum;         /* of the wait numbers */
   struct cr_slot *last; /* to begin: he has closed it */
 };
 
