@@ -1,6 +1,6 @@
 -- Deadlocks between threads, and between threads and processes.
 local tap <close> = dofile "tests/lib/tap.lua"
-local background = dofile "tests/lib/background.lua"
+local background = dofile "tests/lib/script.lua"
 local test, eq, ok = tap.test, tap.eq, tap.ok
 
 local function count(text, pattern)

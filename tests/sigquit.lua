@@ -1,6 +1,6 @@
 -- Ctrl-\: what every thread does, and everything goes on.
 local tap <close> = dofile "tests/lib/tap.lua"
-local background = dofile "tests/lib/background.lua"
+local background = dofile "tests/lib/script.lua"
 local test, eq, ok = tap.test, tap.eq, tap.ok
 
 local function tidy(script, text)

@@ -26,8 +26,10 @@ enum { WAITV_32 = 2 };
 enum {
   SECOND = 1000000000,
   /* A lost wake-up (two deaths in the same microsecond, an old kernel) is
-  ** healed by looking again after this long. */
+  ** healed by looking again after this long, and longer where so many threads
+  ** look that it would cost. */
   LOOK_AGAIN = SECOND,
+  FEW_THREADS = 128,
   /* Without futex_waitv only the first word can be slept on. */
   LOOK_AGAIN_BLIND = 5000000
 };
@@ -37,6 +39,13 @@ _Thread_local cr_word *cr_alarm;
 _Thread_local bool cr_patient;
 _Thread_local struct cr_sleeping cr_sleeping;
 static atomic_bool have_waitv = true;
+static _Atomic(int64_t) look_again = LOOK_AGAIN;
+
+void cr_sleepers(uint32_t n) {
+  atomic_store_explicit(&look_again,
+                        LOOK_AGAIN * (1 + n / (int64_t)FEW_THREADS),
+                        memory_order_relaxed);
+}
 
 int64_t cr_now(void) {
   struct timespec t;
@@ -109,7 +118,8 @@ static int sleep_between_hooks(const struct cr_wait *waits, int n,
   ** has changed the word by the time the kernel compares it. */
   uint32_t rang = alarm != NULL ? atomic_load(alarm) : 0;
   bool untimed = deadline == CR_FOREVER && n > 0;
-  int64_t now = cr_now(), until = now + LOOK_AGAIN;
+  int64_t now = cr_now();
+  int64_t until = now + atomic_load_explicit(&look_again, memory_order_relaxed);
   int err = untimed ? cr_untimed_begin(waits, n, now) : 0, why = 0;
   const struct cr_sleep_hook *hook = cr_sleep_hook;
   if (err == 0 && hook != NULL) err = hook->before(deadline);
