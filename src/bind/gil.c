@@ -146,7 +146,7 @@ static void got(struct cr_thread *t) {
   t->backoff = 0;
   t->holding = 1; /* before its timer can ring */
   atomic_signal_fence(memory_order_seq_cst);
-  if (cr_interrupted(t)) cr_trap(t->running);
+  if (cr_interrupted(t) || cr_dump_wanted == t->gil) cr_trap(t->running);
 }
 
 static bool closing(const struct cr_thread *t) {
@@ -316,6 +316,7 @@ static void become(struct cr_thread *t) {
   t->os_thread = pthread_self();
   t->tid = cr_slot_tid(cr_self);
   t->slot = cr_self;
+  t->sleeping = &cr_sleeping;
   t->outer = cr_thread_self;
   cr_thread_self = t;
 }

@@ -67,6 +67,7 @@ struct cr_thread {
   bool refused; /* a wait was refused: inside a finalizer */
   bool daemon;
   struct cr_slot *slot;
+  const struct cr_sleeping *sleeping; /* its own variable, see cr_sleep */
   /* Under gil->mutex. */
   cr_word *turn; /* changes when it has to look again */
   cr_word own_turn;
@@ -144,6 +145,14 @@ static inline bool cr_interrupted(const struct cr_thread *t) {
 
 /* interrupt.c: raises it, from a hook. */
 void cr_interrupt_here(lua_State *L);
+
+/* dump.c: the state of which somebody wants to know what its threads do
+** (Ctrl-\); whoever has its lock next writes that. */
+extern struct cr_gil *volatile cr_dump_wanted;
+void cr_dump(struct cr_gil *g);
+static inline void cr_dump_if_wanted(const struct cr_thread *t) {
+  if (cr_dump_wanted == t->gil) cr_dump(t->gil);
+}
 
 /* blocking.c: installs what a sleep does with the lock. */
 void cr_blocking_open(void);
