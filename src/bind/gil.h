@@ -67,6 +67,8 @@ struct cr_thread {
   bool refused; /* a wait was refused: inside a finalizer */
   bool daemon;
   struct cr_slot *slot;
+  struct cr_slot *place; /* a Thread's slot to be, and its incarnation */
+  uint32_t incarnation;
   const struct cr_sleeping *sleeping; /* its own variable, see cr_sleep */
   /* Under gil->mutex. */
   cr_word *turn; /* changes when it has to look again */
