@@ -24,6 +24,7 @@ static void let_go(struct cr_thread *t, bool keep) {
 static void take_back(struct cr_thread *t) {
   if (!t->kept) cr_gil_acquire(t, true);
   t->kept = false;
+  cr_dump_if_wanted(t);
 }
 
 /* A wait without end in a finalizer, for what perhaps only the others can do,
@@ -62,8 +63,14 @@ static int after(void) {
   return cr_interrupt_pending() && !cr_patient ? EINTR : 0;
 }
 
+static bool crowded(void) {
+  const struct cr_thread *t = cr_thread_self;
+  return t != NULL &&
+         atomic_load_explicit(&t->gil->waiting, memory_order_relaxed) > 0;
+}
+
 void cr_blocking_open(void) {
-  static const struct cr_sleep_hook hook = {before, after};
+  static const struct cr_sleep_hook hook = {before, after, crowded};
   cr_sleep_hook = &hook;
 }
 
