@@ -359,14 +359,14 @@ tap.test("a terminal that takes nothing", function()
   local name = os.tmpname()
   do
     local f <close> = assert(io.open(name, "w"))
-    f:write(([[
+    f:write((([[
       local w = Thread { target = function()
         for _ = 1, 3000 do print(("x"):rep(100)) end
       end }:start()
       local n = 0
       for i = 1, 10 do sleep(0.01) for j = 1, 1e5 do n = n + 1 end end
       io.open("NAME.n", "w"):write(n, w:is_alive() and " alive" or " ended"):close()
-    ]]):gsub("NAME", name))
+    ]]):gsub("NAME", name)))
   end
   local out = tap.run(string.format("script -qec '%s %s' /dev/null | "
     .. "(until [ -s %s.n ]; do sleep 0.01; done; wc -l; cat %s.n)",
