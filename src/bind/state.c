@@ -99,6 +99,7 @@ void cluarun_openlibs(lua_State *L) {
   luaL_openlibs(L);
   cr_open_require(L);
   cr_open_exit(L);
+  cr_open_io(L);
   lua_register(L, "print", cr_print);
   luaopen_cluarun(L);
   hide_table(L);
