@@ -89,10 +89,10 @@ test("who computes, who waits for it, and the main thread", function()
     1, true), err)
   ok(err:find("busy (pid N) at SCRIPT:5\nstack traceback:\n"
     .. "\tSCRIPT:5: in ", 1, true), err)
-  ok(err:find("Thread-2 (pid N) at SCRIPT:9 waits for RLock SCRIPT:1, "
+  ok(err:find("Thread-1 (pid N) at SCRIPT:9 waits for RLock SCRIPT:1, "
     .. "held by busy (pid N)\nstack traceback:\n\t[C]: in method 'acquire'\n"
     .. "\tSCRIPT:9: in ", 1, true), err)
-  ok(err:find "MainThread.*busy.*Thread%-2", "in the order of their start")
+  ok(err:find "MainThread.*busy.*Thread%-1", "in the order of their start")
 end)
 
 test("every process of a group", function()
