@@ -41,8 +41,8 @@ struct cr_block {
   cr_word refs; /* handles and messages; under ref lock */
 };
 
-/* Maps the arena and makes this thread its first member; later calls do
-** nothing. Returns 0 or an errno value. */
+/* Maps the arena, once, and makes the calling thread a member of it. Any thread
+** may call it at any time. Returns 0 or an errno value. */
 int cr_arena_open(void);
 
 /* A block of at least `size` bytes, uninitialised but for its type CR_NONE, in
