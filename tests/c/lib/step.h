@@ -30,6 +30,7 @@ struct step {
   void (*check)(bool done); /* it is reaped: look, then clean up */
   void (*first)(void);      /* double fault: killed before, unreaped */
   bool cold;                /* the arena is empty at the start */
+  bool alone;               /* no breakpoints: another thread hits them, too */
 };
 
 /* Seen by all processes of a test. */
@@ -179,7 +180,7 @@ static inline enum trace_stop step_lead(struct trace_run *r, int k) {
   enum trace_stop stop = TRACE_STEP;
   int i = 0;
 #ifdef __x86_64__
-  int near = trace_near(&step_trace, k);
+  int near = step_now->alone ? 0 : trace_near(&step_trace, k);
   if (near > 0) {
     stop = trace_run_to(r, step_trace.at[near], step_trace.times[near],
                         step_woken);
