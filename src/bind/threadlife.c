@@ -254,7 +254,7 @@ void cr_thread_push(lua_State *L, struct cr_thread *t) {
   }
   drop_guests(L);
   struct cr_thread_object *o = cr_thread_object_push(L, false);
-  lua_pushstring(L, t->slot->thread_name);
+  lua_pushstring(L, t->abandoned ? "MainThread" : t->slot->thread_name);
   lua_setiuservalue(L, -2, CR_THREAD_NAME);
   hold(L, o, lua_gettop(L));
   o->state = CR_THREAD_STARTED;
