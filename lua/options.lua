@@ -22,8 +22,8 @@ Available options are:
   --help    show this text
   --version show the version of cluarun]==]
 
--- What was asked for, and the index of the script; or nil and the index of a bad
--- option.
+-- What was asked for, and the index of the script; or nil and the index of a
+-- bad option.
 local function read()
   local has, i = {}, 1
   while argv[i] do

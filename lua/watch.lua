@@ -9,7 +9,7 @@ local host = ...
 local argv = host.argv
 local progname = argv[0] ~= nil and argv[0] ~= "" and argv[0] or "cluarun"
 
-local SETTLE = 0.02 -- seconds: what is saved so soon after belongs to it
+local SETTLE = 0.01 -- seconds: what is saved so soon after belongs to it
 local PATIENCE = 1 -- seconds that a run has to end when it is asked to
 
 local function say(text, ...)
@@ -123,6 +123,7 @@ end
 
 -- Waits, at most so many seconds. Returns a signal that is to end the watching.
 local function wait(seconds)
+  host.ended() -- reaps
   local events, reports, signal = host.wait(seconds)
   local rest = 1
   partial = partial .. reports
@@ -138,25 +139,24 @@ end
 -- ---- the end of a run ----
 
 -- Waits until it has ended, with all that descends from it, at most so many
--- seconds. Returns those that are left, if any, and a signal.
+-- seconds: has it? Also returns a signal.
 local function await_end(seconds)
   local deadline, signal = host.now() + seconds, nil
-  while true do
-    local left = host.descendants()
+  while not host.ended() do
     local time = deadline - host.now()
-    if #left == 0 then return nil, signal end
-    if time <= 0 then return left, signal end
+    if time <= 0 then return false, signal end
     signal = wait(time) or signal
   end
+  return true, signal
 end
 
 local function end_run(seconds)
-  local left, signal = await_end(seconds)
+  local over, signal = await_end(seconds)
   local force = false
-  while left do
-    for _, pid in ipairs(left) do host.kill(pid, force) end
+  while not over do
+    for _, pid in ipairs(host.descendants()) do host.kill(pid, force) end
     local another
-    left, another = await_end(force and 0.1 or PATIENCE)
+    over, another = await_end(force and 0.1 or PATIENCE)
     signal = another or signal
     force = true
   end

@@ -30,9 +30,9 @@ watcher.__index = watcher
 -- Starts one in `dir`; its output, pid and exit status go to files.
 local function start(arguments, input)
   for _, name in ipairs { "out", "err", "pid", "status" } do write(name, "") end
-  local command = string.format("cd %s; sh -c 'echo $$ >pid; exec %s --watch %s'"
-    .. " <%s >out 2>err; echo $? >status", dir, program, arguments,
-    input or "/dev/null")
+  local command = string.format(
+    "cd %s; sh -c 'echo $$ >pid; exec %s --watch %s' <%s >out 2>err;"
+    .. " echo $? >status", dir, program, arguments, input or "/dev/null")
   local p = Process { target = os.execute, args = { command } }:start()
   tap.eventually(20, function() return read "pid":find "\n" end)
   return setmetatable({ process = p, pid = tonumber(read "pid") }, watcher)
@@ -110,7 +110,8 @@ end)
 tap.test("files that a child loads", function()
   write("part.lua", "return 1")
   write("main.lua", [[
-    local p = Process { target = function() print("part", (require "part")) end }
+    local p = Process { target = function() print("part", (require "part"))
+    end }
     p:start()
     p:join()]])
   local w = start "main.lua"

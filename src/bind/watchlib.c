@@ -113,8 +113,7 @@ static void push_reports(lua_State *L) {
   luaL_pushresult(&b);
 }
 
-/* Pushes the number of the signal that is to end the watching, or nil; reaps
-** ended children. */
+/* Pushes the number of the signal that is to end the watching, or nil. */
 static void push_signal(lua_State *L) {
   struct signalfd_siginfo info;
   lua_pushnil(L);
@@ -123,8 +122,6 @@ static void push_signal(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)info.ssi_signo);
     lua_replace(L, -2);
   }
-  while (waitpid(-1, NULL, WNOHANG) > 0)
-    ;
 }
 
 /* wait([seconds]): sleeps until something happens, at most so long. Returns a
@@ -215,6 +212,15 @@ static int watch_descendants(lua_State *L) {
   return 1;
 }
 
+/* ended(): are there no children left? Who loses its parent becomes a child. */
+static int watch_ended(lua_State *L) {
+  pid_t pid;
+  do pid = waitpid(-1, NULL, WNOHANG);
+  while (pid > 0);
+  lua_pushboolean(L, pid < 0 && errno == ECHILD);
+  return 1;
+}
+
 /* kill(pid, force): to end, or to end at once. */
 static int watch_kill(lua_State *L) {
   kill((pid_t)luaL_checkinteger(L, 1), lua_toboolean(L, 2) ? SIGKILL : SIGTERM);
@@ -302,12 +308,13 @@ static int watch_run(lua_State *L) {
 
 void cr_watch_push_library(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"add", watch_add},   {"descendants", watch_descendants},
-      {"die", watch_die},   {"kill", watch_kill},
-      {"now", watch_now},   {"open", watch_open},
-      {"real", watch_real}, {"run", watch_run},
-      {"say", watch_say},   {"stamp", watch_stamp},
-      {"wait", watch_wait}, {NULL, NULL},
+      {"add", watch_add},     {"descendants", watch_descendants},
+      {"die", watch_die},     {"ended", watch_ended},
+      {"kill", watch_kill},   {"now", watch_now},
+      {"open", watch_open},   {"real", watch_real},
+      {"run", watch_run},     {"say", watch_say},
+      {"stamp", watch_stamp}, {"wait", watch_wait},
+      {NULL, NULL},
   };
   luaL_newlib(L, functions);
 }
