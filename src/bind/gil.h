@@ -13,6 +13,7 @@
 
 #include <lua.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <time.h>
 
@@ -31,11 +32,13 @@ struct cr_gil {
   /* Under mutex. */
   struct cr_queue_of_threads woken, computing; /* who queues */
   struct cr_thread *_Atomic holder;
-  int timers; /* how many threads have one */
+  int64_t computed; /* when one that computes last had a turn */
+  int timers;       /* how many threads have one */
   /* Under the lock itself. */
   struct cr_thread *threads; /* all that are in this state */
   struct cr_thread *main;
-  uint32_t made;             /* Threads made, for their names */
+  uint32_t made; /* Threads made, for their names */
+  bool stale;    /* after a fork: Threads that vanished are still kept alive */
   atomic_int count;          /* how many; read by all */
   atomic_int references;     /* records, and the state */
   _Atomic(int64_t) interval; /* ns that a thread may run while others want to */
@@ -71,7 +74,7 @@ struct cr_thread {
   cr_word own_turn;
   bool granted; /* the lock was handed to it */
   bool woken;   /* it comes out of a wait */
-  int64_t since, deadline;
+  int64_t deadline;
   struct cr_thread *next_waiting, *previous_waiting;
   timer_t timer;
   bool has_timer;
@@ -81,7 +84,8 @@ struct cr_thread {
   _Atomic(int64_t) cost; /* ns that the last signal took */
   /* Under the lock. */
   struct cr_thread *next, *previous; /* in gil->threads */
-  void *object;                      /* a Thread's userdata */
+  jmp_buf *home; /* where its OS thread goes when the state is gone; or NULL */
+  void *object;  /* a Thread's userdata */
   /* Called in a fork's child for a thread that is not there any more. */
   void (*vanished)(struct cr_thread *t);
   struct cr_thread *outer; /* this OS thread's record in another state */
@@ -179,8 +183,11 @@ lua_Hook cr_hook_get(lua_State *L, int *mask, int *count);
 /* L1 was made by L: it gets L's hook, as lua_newthread does. */
 void cr_hook_inherit(lua_State *L, lua_State *L1);
 void cr_hooks_free(struct cr_gil *g);
-/* Forced switches, for tests: after every so many instructions; 0: none. */
+/* Forced switches, for tests: after every so many instructions (the environment
+** variable CLUARUN_SWITCH says how many); 0: none. */
 extern int cr_forced_switch;
+/* For the main state of a new lock. */
+void cr_hooks_open(lua_State *L);
 
 /* Says that this OS thread now runs L (a coroutine that is resumed, and again
 ** with the returned state afterwards). */
