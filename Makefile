@@ -236,7 +236,7 @@ uninstall:
 	rm -f $(addprefix $(ROOT)/,$(INSTALLED))
 ifneq ($(DESTDIR),)
 	cd $(DESTDIR) && rmdir -p --ignore-fail-on-non-empty \
-	  $(patsubst %/,.$(PREFIX)/%,$(sort $(dir $(INSTALLED))))
+	  $(addprefix $(PREFIX:/%=%)/,$(sort $(dir $(INSTALLED))))
 endif
 
 format:
