@@ -18,6 +18,7 @@ if not has then
   host.report(usage)
   return false
 end
+if has.deadlock then host.deadlock(has.deadlock) end
 
 host.open(has.E)
 local G, load, loadfile = _G, load, loadfile

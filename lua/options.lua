@@ -18,9 +18,14 @@ Available options are:
   -W        turn warnings on
   --        stop handling options
   -         stop handling options and execute stdin
+  --deadlock=MODE
+            what to do about a deadlock: report it (as a rule), raise an error
+            in the acquire that closed a cycle as well, or off
   --watch   run the script again when it or a file it loaded is saved
   --help    show this text
   --version show the version of cluarun]==]
+
+local deadlock_modes = { off = true, report = true, raise = true }
 
 -- What was asked for, and the index of the script; or nil and the index of a
 -- bad option.
@@ -36,6 +41,9 @@ local function read()
     elseif option == "--help" or option == "--version"
       or option == "--watch" then
       has[option] = true
+    elseif string.find(option, "^%-%-deadlock=") then
+      has.deadlock = string.sub(option, 12)
+      if not deadlock_modes[has.deadlock] then return nil, i end
     elseif string.find("EWiv", letter, 1, true) and #option == 2 then
       has[letter] = true
     elseif letter == "e" or letter == "l" then
@@ -59,4 +67,7 @@ if has then return has, script, usage end
 local option = argv[script]
 local letter = string.sub(option, 2, 2)
 return nil, string.format((letter == "e" or letter == "l")
-  and "'%s' needs argument" or "unrecognized option '%s'", option), usage
+  and "'%s' needs argument"
+  or string.find(option, "^%-%-deadlock=")
+  and "'%s': off, report or raise expected"
+  or "unrecognized option '%s'", option), usage
