@@ -69,6 +69,8 @@ struct cr_thread {
   bool abandoned; /* its OS thread has ended */
   bool guest;     /* a host's OS thread that came in by cluarun_lock */
   struct cr_slot *slot;
+  struct cr_slot *place; /* a Thread's slot to be, and its incarnation */
+  uint32_t incarnation;
   const struct cr_sleeping *sleeping; /* its own variable, see cr_sleep */
   /* Under gil->mutex. */
   cr_word *turn; /* changes when it has to look again */
