@@ -288,6 +288,7 @@ static struct cr_thread *new_record(struct cr_gil *g, lua_State *base) {
 
 void cr_thread_list(struct cr_thread *t) {
   struct cr_gil *g = t->gil;
+  t->listed = true;
   t->next = g->threads;
   if (t->next != NULL) t->next->previous = t;
   g->threads = t;
@@ -307,9 +308,10 @@ static void drop_reference(struct cr_gil *g) {
 
 static void unlist(struct cr_thread *t) {
   struct cr_gil *g = t->gil;
+  atomic_fetch_sub(&g->count, 1);
+  if (!t->listed) return; /* a guest that never got in */
   *(t->previous != NULL ? &t->previous->next : &g->threads) = t->next;
   if (t->next != NULL) t->next->previous = t->previous;
-  atomic_fetch_sub(&g->count, 1);
 }
 
 static void forget(struct cr_thread *t) {
@@ -380,11 +382,6 @@ static void unchain(struct cr_thread *t) {
   *p = t->outer;
 }
 
-void cr_thread_dismiss(struct cr_thread *t) {
-  unchain(t);
-  forget(t);
-}
-
 void cr_thread_abandon(struct cr_thread *t) {
   if (!t->holding && !cr_gil_try_acquire(t, false)) {
     cr_thread_dismiss(t);
@@ -411,10 +408,17 @@ void cr_thread_leave(struct cr_thread *t) {
 
 /* While a state goes its threads leave the list in any order. */
 static void forget_of_closed(struct cr_thread *t) {
-  pthread_mutex_lock(&t->gil->mutex);
+  struct cr_gil *g = t->gil;
+  pthread_mutex_lock(&g->mutex);
   unlist(t);
-  pthread_mutex_unlock(&t->gil->mutex);
+  if (g->main == t) g->main = NULL;
+  pthread_mutex_unlock(&g->mutex);
   forget(t);
+}
+
+void cr_thread_dismiss(struct cr_thread *t) {
+  unchain(t);
+  forget_of_closed(t);
 }
 
 static _Noreturn void end_here(struct cr_thread *t) {
@@ -568,11 +572,11 @@ void cr_gil_close(struct cr_gil *g) {
 void cr_gil_free(struct cr_gil *g) {
   cr_gil_close(g);
   cr_hooks_free(g);
-  struct cr_thread **p = &cr_thread_self, *t, *next;
-  for (t = g->threads; t != NULL; t = next) {
-    next = t->next;
-    if (t->abandoned) forget(t);
-  }
+  struct cr_thread **p = &cr_thread_self, *t;
+  pthread_mutex_lock(&g->mutex);
+  t = g->main != NULL && g->main->abandoned ? g->main : NULL;
+  pthread_mutex_unlock(&g->mutex);
+  if (t != NULL) forget_of_closed(t);
   while ((t = *p) != NULL) {
     if (t->gil != g) {
       p = &t->outer;

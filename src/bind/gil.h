@@ -66,6 +66,7 @@ struct cr_thread {
   bool kept;    /* a wait did not release the lock */
   bool refused; /* a wait was refused: inside a finalizer */
   bool daemon;
+  bool listed;    /* among the state's threads */
   bool abandoned; /* its OS thread has ended */
   bool guest;     /* a host's OS thread that came in by cluarun_lock */
   struct cr_slot *slot;
