@@ -104,7 +104,8 @@ step_fail(const char *what, ...) {
 
 /* A sleep that only its own time-out ended is a lost wake-up. */
 static int64_t nap_start;
-static inline int nap_before(void) {
+static inline int nap_before(int64_t deadline) {
+  (void)deadline;
   nap_start = cr_now();
   return 0;
 }
@@ -112,7 +113,11 @@ static inline int nap_after(void) {
   if (cr_now() - nap_start > 950000000) atomic_fetch_add(&shared->late, 1);
   return 0;
 }
-static const struct cr_sleep_hook nap_hook = {nap_before, nap_after};
+static inline bool nap_crowded(void) {
+  return false;
+}
+static const struct cr_sleep_hook nap_hook = {nap_before, nap_after,
+                                              nap_crowded};
 
 /* A sleeper says that it got what it waited for. */
 static inline void step_awake(void) {
