@@ -63,11 +63,12 @@ LIB_OBJECTS = $(CORE_OBJECTS) \
 HOST_OBJECTS = $(call objects,host) $(BUILD)/bind/interpose.o
 LUA_FILES = $(wildcard lua/*.lua)
 C_TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/c/*.c \
-  tests/c/bind/*.c))
+  tests/c/bind/*.c tests/c/host/*.c))
 # The thread sanitizer does not see Lua's longjmps (__longjmp_chk) and takes each
 # for one more level of calls: there only what needs no Lua.
 ifeq ($(SANITIZER),thread)
-C_TESTS := $(filter-out %/embed $(BUILD)/tests/c/bind/%,$(C_TESTS))
+C_TESTS := $(filter-out %/embed $(BUILD)/tests/c/bind/% \
+  $(BUILD)/tests/c/host/%,$(C_TESTS))
 endif
 C_HEAVY = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/c/heavy/*.c))
 LUA_TESTS = $(wildcard tests/*.lua tests/regress/*.lua)
@@ -87,7 +88,7 @@ $(BUILD)/bind/%.o: INC = -Isrc/base -Isrc/sync -Isrc/bind -Iinclude \
 $(BUILD)/host/%.o: INC = -Iinclude $(LUA_CFLAGS)
 $(BUILD)/tool/%.o: INC = $(LUA_CFLAGS)
 $(BUILD)/tests/c/%: INC = -Isrc/base -Isrc/sync
-$(BUILD)/tests/c/embed: INC = -Iinclude $(LUA_CFLAGS)
+$(BUILD)/tests/c/embed $(BUILD)/tests/c/host/%: INC = -Iinclude $(LUA_CFLAGS)
 
 $(BUILD)/%.o: src/%.c
 	$(Q)mkdir -p $(@D)
@@ -123,6 +124,8 @@ $(BUILD)/liblua.a: Makefile
 	  $(AR) x ../liblua.a.new ldo.o lstate.o ldebug.o && \
 	  for o in *.o; do $(OBJCOPY) $(foreach f,$(INTERPOSED), \
 	    --redefine-sym lua_$(f)=cr_real_$(f)) $$o; done && \
+	  $(AR) x ../liblua.a.new lauxlib.o && $(OBJCOPY) \
+	    --redefine-sym luaL_loadfilex=cr_real_loadfilex lauxlib.o && \
 	  $(AR) r ../liblua.a.new *.o && mv ../liblua.a.new ../liblua.a
 
 # All of Lua is linked in and exported, for modules written in C.
@@ -131,21 +134,26 @@ $(BUILD)/cluarun: $(HOST_OBJECTS) $(BUILD)/libcluarun.a $(BUILD)/liblua.a
 	  $(ALL_LDFLAGS) -Wl,-E -Wl,--whole-archive $(BUILD)/liblua.a \
 	  -Wl,--no-whole-archive -lm -ldl
 
+PC = { echo 'prefix=$(PREFIX)'; echo 'libdir=$${prefix}/lib'; \
+  echo 'includedir=$${prefix}/include'; echo; echo 'Name: cluarun'; \
+  echo 'Description: processes, threads and queues for Lua 5.4'; \
+  echo 'Version: $(VERSION)'; echo 'Requires: lua5.4'; \
+  echo 'Libs: -L$${libdir} -lcluarun'; echo 'Libs.private: -pthread -lm'; \
+  echo 'Cflags: -I$${includedir}'; }
 $(BUILD)/cluarun.pc: Makefile
 	$(Q)mkdir -p $(@D)
-	$(Q){ echo 'prefix=$(PREFIX)'; echo 'libdir=$${prefix}/lib'; \
-	  echo 'includedir=$${prefix}/include'; echo; echo 'Name: cluarun'; \
-	  echo 'Description: processes, threads and queues for Lua 5.4'; \
-	  echo 'Version: $(VERSION)'; echo 'Requires: lua5.4'; \
-	  echo 'Libs: -L$${libdir} -lcluarun'; \
-	  echo 'Libs.private: -pthread -lm'; \
-	  echo 'Cflags: -I$${includedir}'; } >$@
+	$(Q)$(PC) >$@
 
 # Tests. C tests use base and sync only: those layers need no Lua.
+HOST_TEST = $(CC) $(ALL_CFLAGS) $(INC) -o $@ $< -L$(BUILD) -lcluarun \
+  -Wl,-rpath,'$$ORIGIN/../..' -Wl,-rpath,'$$ORIGIN/../../..' $(ALL_LDFLAGS) \
+  $(LUA_LIBS)
 $(BUILD)/tests/c/embed: tests/c/embed.c $(BUILD)/libcluarun.so
 	$(Q)mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) -o $@ $< -L$(BUILD) \
-	  -lcluarun -Wl,-rpath,'$$ORIGIN/../..' $(ALL_LDFLAGS) $(LUA_LIBS)
+	$(call say,CC,$<)$(HOST_TEST)
+$(BUILD)/tests/c/host/%: tests/c/host/%.c $(BUILD)/libcluarun.so
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$<)$(HOST_TEST)
 $(BUILD)/tests/c/bind/%: INC = -Isrc/base -Isrc/sync -Isrc/bind -Iinclude \
   -Itests/c $(LUA_CFLAGS)
 $(BUILD)/tests/c/bind/%: tests/c/bind/%.c $(BUILD)/libcluarun.a
@@ -208,23 +216,29 @@ ifneq ($(filter deps,$(MAKECMDGOALS)),)
 $(LIB_OBJECTS) $(HOST_OBJECTS) $(BUILD)/tool/embed.o: | deps
 endif
 
-LIBDIR = $(DESTDIR)$(PREFIX)/lib
-INSTALLED = $(DESTDIR)$(PREFIX)/bin/cluarun $(LIBDIR)/libcluarun.a \
-  $(LIBDIR)/libcluarun.so $(LIBDIR)/$(SONAME) $(LIBDIR)/libcluarun.so.$(VERSION) \
-  $(LIBDIR)/lua/5.4/cluarun.so $(LIBDIR)/pkgconfig/cluarun.pc \
-  $(DESTDIR)$(PREFIX)/include/cluarun.h
+# The prefix may be another one than at `make`: the .pc is written anew.
+ROOT = $(DESTDIR)$(PREFIX)
+INSTALLED = bin/cluarun include/cluarun.h lib/libcluarun.a lib/libcluarun.so \
+  lib/$(SONAME) lib/libcluarun.so.$(VERSION) lib/lua/5.4/cluarun.so \
+  lib/pkgconfig/cluarun.pc share/man/man1/cluarun.1
 install: all
-	install -d $(sort $(dir $(INSTALLED)))
-	install -m 755 $(BUILD)/cluarun $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 $(BUILD)/libcluarun.a $(LIBDIR)/
-	install -m 755 $(BUILD)/libcluarun.so $(LIBDIR)/libcluarun.so.$(VERSION)
-	ln -sf libcluarun.so.$(VERSION) $(LIBDIR)/$(SONAME)
-	ln -sf $(SONAME) $(LIBDIR)/libcluarun.so
-	install -m 755 $(BUILD)/cluarun.so $(LIBDIR)/lua/5.4/
-	install -m 644 $(BUILD)/cluarun.pc $(LIBDIR)/pkgconfig/
-	install -m 644 include/cluarun.h $(DESTDIR)$(PREFIX)/include/
+	install -d $(addprefix $(ROOT)/,$(sort $(dir $(INSTALLED))))
+	install -m 755 $(BUILD)/cluarun $(ROOT)/bin/
+	install -m 644 include/cluarun.h $(ROOT)/include/
+	install -m 644 $(BUILD)/libcluarun.a $(ROOT)/lib/
+	install -m 755 $(BUILD)/libcluarun.so $(ROOT)/lib/libcluarun.so.$(VERSION)
+	ln -sf libcluarun.so.$(VERSION) $(ROOT)/lib/$(SONAME)
+	ln -sf $(SONAME) $(ROOT)/lib/libcluarun.so
+	install -m 755 $(BUILD)/cluarun.so $(ROOT)/lib/lua/5.4/
+	$(PC) >$(ROOT)/lib/pkgconfig/cluarun.pc
+	install -m 644 src/cluarun.1 $(ROOT)/share/man/man1/
+# In a DESTDIR the folders go, too, unless something else is in them.
 uninstall:
-	rm -f $(INSTALLED)
+	rm -f $(addprefix $(ROOT)/,$(INSTALLED))
+ifneq ($(DESTDIR),)
+	cd $(DESTDIR) && rmdir -p --ignore-fail-on-non-empty \
+	  $(addprefix $(PREFIX:/%=%)/,$(sort $(dir $(INSTALLED))))
+endif
 
 format:
 	clang-format -i $(C_FILES)

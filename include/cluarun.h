@@ -9,6 +9,30 @@
 **
 ** or as a module: luaL_requiref(L, "cluarun", luaopen_cluarun, 0). Build with
 ** `pkg-config --cflags --libs cluarun`.
+**
+** Threads. States are independent of each other: each has an interpreter lock
+** of its own, and states in several OS threads run in parallel. The OS thread
+** that opens a state holds its lock from then on. Another one that wants to use
+** the state takes the lock first, and the first one has to give it back:
+**
+**   cluarun_unlock(L);            // the thread that opened L, when it is done
+**
+**   cluarun_lock(L);              // any OS thread of the program
+**   lua_State *co = lua_newthread(L);   // to run something: on its own stack
+**   ...
+**   lua_pop(L, 1);
+**   cluarun_unlock(L);
+**
+** The lock is given to others while Lua code waits (in q:get(), sleep() ...)
+** and, when they ask for it, between two of its instructions. So a thread that
+** calls Lua code uses a coroutine of its own: values that it leaves on the stack
+** of L while it calls would get mixed up with those of the others.
+**
+** Processes. The child of a fork, whoever calls it, has only the thread that
+** forked; of the states it may go on with those that this thread holds. The
+** robust mutexes of the C library (PTHREAD_MUTEX_ROBUST) do not work in threads
+** that have entered a state. SIGURG and SIGCHLD are handled (a handler for
+** SIGCHLD that was there before goes on being called).
 */
 #ifndef CLUARUN_H
 #define CLUARUN_H
@@ -26,24 +50,58 @@
 extern "C" {
 #endif
 
-/* Pushes the table of primitives (Lock, Queue, Process ...) and returns 1: a
-** lua_CFunction for `require` and luaL_requiref. The same table each time it
-** is called for a state. The first call in a program maps the memory that its
-** processes will share; it raises a Lua error when that fails. */
+/* Pushes the table of primitives (Lock, Queue, Process ...).
+**
+** L: any state of Lua 5.4; it needs LUA_MINSTACK free slots. A lua_CFunction,
+** for `require` and luaL_requiref: it returns 1, the number of results, and the
+** same table each time it is called for a state. The functions of the state's
+** coroutine and debug libraries, if it has them, are replaced by ones that know
+** of threads and otherwise do the same.
+** Errors: raises a Lua error, a string, when memory (the process's, or the
+** shared one that the first call of a program maps) is short; the state is then
+** as before and it can be called again.
+** Threads: the OS thread that calls it first for a state becomes its main
+** thread and holds its lock. May be called for several states at once. */
 CLUARUN_API int luaopen_cluarun(lua_State *L);
 
-/* Opens the standard libraries and makes the primitives global. `print`,
-** `os.exit` and `coroutine` are replaced by ones that know of processes and
-** interrupts and otherwise do the same. May raise a Lua error. */
+/* Opens the standard libraries (luaL_openlibs) and makes the primitives global.
+**
+** L: a new state. `print`, `require`, `os.exit` and `coroutine` are ones that
+** know of processes, threads and interrupts and otherwise do the same.
+** Errors, threads: as luaopen_cluarun. */
 CLUARUN_API void cluarun_openlibs(lua_State *L);
 
-/* Around a C call that may block: between the two the other threads of the
-** state run and L must not be used. Called by the thread that runs L. */
+/* Gives the interpreter lock of L's state back: until cluarun_lock the calling
+** thread must not use L, nor any other coroutine of the state; other threads of
+** the state run meanwhile. For a C function around a call that blocks, and for
+** OS threads of the program that use a state in turns.
+**
+** L: any coroutine of the state. In a finalizer (__gc) the lock is kept. Does
+** nothing when the thread does not hold the lock, or the state has no
+** primitives. Errors: none.
+** Threads: the one that holds the lock. */
 CLUARUN_API void cluarun_unlock(lua_State *L);
+
+/* Takes it again, or, in an OS thread that is new to the state, for the first
+** time: that becomes a thread of the state (current_thread() is a Thread named
+** Dummy-1, Dummy-2 ...) until it ends. Waits as long as others hold the lock; it
+** is asked for after 0.1 ms.
+**
+** L: any coroutine of the state. Does nothing when the thread holds the lock.
+** Errors: none; a program without the memory for one thread more is aborted, with
+** a message on stderr. A state must not be closed while another thread waits
+** here, or is still to come.
+** Threads: any. */
 CLUARUN_API void cluarun_lock(lua_State *L);
 
-/* The whole command `cluarun`: makes a state, does what the arguments say and
-** returns the exit status. argv[argc] is NULL, as in main. */
+/* The whole command `cluarun`: makes a state, does what the arguments say, and
+** closes it.
+**
+** argc, argv: as main has them; argv[argc] is NULL. Returns the exit status: 0,
+** or 1 after an error, which has been reported on stderr. In a child that the
+** script has forked it does not return. Sets a handler for SIGINT while it runs.
+** Errors: none are raised.
+** Threads: any, one at a time. */
 CLUARUN_API int cluarun_main(int argc, char **argv);
 
 #ifdef __cplusplus

@@ -8,72 +8,17 @@ local argv, run = host.argv, host.run
 local argc = #argv + 1
 local progname = argv[0] ~= nil and argv[0] ~= "" and argv[0] or "cluarun"
 
-local usage = [==[
-usage: %s [options] [script [args]]
-Available options are:
-  -e stat   execute string 'stat'
-  -i        enter interactive mode after executing 'script'
-  -l mod    require library 'mod' into global 'mod'
-  -l g=mod  require library 'mod' into global 'g'
-  -v        show version information
-  -E        ignore environment variables
-  -W        turn warnings on
-  --        stop handling options
-  -         stop handling options and execute stdin
-  --deadlock=MODE
-            what to do about a deadlock: report it (as a rule), raise an error
-            in the acquire that closed a cycle as well, or off
-  --help    show this text
-  --version show the version of cluarun]==]
-
 local function report(message)
   host.report(message, progname)
 end
 
--- Reads the options: what was asked for, and the index of the script (argc
--- without one); or nil and the index of a bad option.
-local function options()
-  local has, i = {}, 1
-  while argv[i] do
-    local option = argv[i]
-    local letter = string.sub(option, 2, 2)
-    if string.sub(option, 1, 1) ~= "-" or letter == "" then
-      return has, i
-    elseif option == "--" then
-      return has, i + 1
-    elseif option == "--help" or option == "--version" then
-      has[option] = true
-    elseif string.find(option, "^%-%-deadlock=") then
-      if not host.deadlock(string.sub(option, 12)) then return nil, i end
-    elseif string.find("EWiv", letter, 1, true) and #option == 2 then
-      has[letter] = true
-    elseif letter == "e" or letter == "l" then
-      has[letter] = true
-      if #option == 2 then
-        local value = argv[i + 1]
-        if not value or string.sub(value, 1, 1) == "-" then return nil, i end
-        i = i + 1
-      end
-    else
-      return nil, i
-    end
-    i = i + 1
-  end
-  return has, i
-end
-
-local has, script = options()
+local has, script, usage = host.load "options"(argv, string)
 if not has then
-  local option = argv[script]
-  local letter = string.sub(option, 2, 2)
-  report(string.format((letter == "e" or letter == "l")
-    and "'%s' needs argument"
-    or string.find(option, "^%-%-deadlock=")
-    and "'%s': off, report or raise expected"
-    or "unrecognized option '%s'", option))
-  host.report(string.format(usage, progname))
+  report(script)
+  host.report(usage)
   return false
 end
+if has.deadlock then host.deadlock(has.deadlock) end
 
 host.open(has.E)
 local G, load, loadfile = _G, load, loadfile
@@ -81,7 +26,7 @@ local getenv, unpack, type = os.getenv, table.unpack, type
 local write, warn, error = io.write, warn, error
 
 if has["--help"] or has["--version"] then
-  write(has["--help"] and string.format(usage, progname)
+  write(has["--help"] and usage
     or "cluarun " .. host.version .. " (" .. _VERSION .. ")", "\n")
   return true
 end

@@ -11,7 +11,8 @@ end
 local function normalise(text, program)
   text = text:gsub(program:gsub("%p", "%%%0"), "PROGRAM")
   text = text:gsub("\n  %-%-deadlock=[^\n]*\n   [^\n]*\n   [^\n]*", "")
-  text = text:gsub("\n  %-%-help [^\n]*\n  %-%-version [^\n]*", "")
+  text = text:gsub("\n  %-%-watch [^\n]*\n  %-%-help [^\n]*\n"
+    .. "  %-%-version [^\n]*", "")
   return text
 end
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,8 +140,7 @@ static size_t reserve_for(size_t limit) {
   return want;
 }
 
-int cr_arena_open(void) {
-  if (cr_arena != NULL) return 0;
+static int open_arena(void) {
   size_t limit = limit_from_environment();
   if (limit == 0) limit = memory_total() / 4 * 3;
   size_t size = reserve_for(limit);
@@ -154,7 +154,21 @@ int cr_arena_open(void) {
   a->memfd = memfd;
   lay_out(a, size, limit);
   cr_arena = a;
-  return cr_slot_first();
+  int err = cr_slot_first();
+  return err != 0 ? err : cr_slot_until_end();
+}
+
+static int open_error;
+
+static void open_once(void) {
+  open_error = open_arena();
+}
+
+int cr_arena_open(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  if (cr_self != NULL) return 0;
+  pthread_once(&once, open_once);
+  return open_error != 0 ? open_error : cr_slot_join();
 }
 
 size_t cr_arena_limit(void) {

@@ -48,8 +48,8 @@ struct cr_sited {
   char site[CR_SITE_MAX]; /* where it was made; by its maker, before others */
 };
 
-/* Maps the arena and makes this thread its first member; later calls do
-** nothing. Returns 0 or an errno value. */
+/* Maps the arena, once, and makes the calling thread a member of it. Any thread
+** may call it at any time. Returns 0 or an errno value. */
 int cr_arena_open(void);
 
 /* A block of at least `size` bytes, uninitialised but for its type CR_NONE, in

@@ -109,5 +109,17 @@ struct cr_block *cr_limbo_take(uint32_t incarnation);
 /* Makes slot 0 the calling thread's, in a fresh arena; installs fork handlers.
 ** Returns 0 or an errno value. */
 int cr_slot_first(void);
+/* Makes an embryo, of the leader's process or (NULL) of a new one; NULL when no
+** slot is free. */
+struct cr_slot *cr_slot_conceive(uint32_t parent, const struct cr_slot *leader);
+/* The calling thread's robust list, for the kernel. */
+void cr_set_robust(void *head);
+/* What the calling thread holds is free again, as if it had died. */
+void cr_slot_give_up_locks(void);
+/* join.c. Hands the calling thread's slot to a new thread that only keeps it.
+** Returns 0 or an errno value. */
+int cr_slot_guard(void);
+/* Leaves the slot when the calling thread ends. Returns 0 or an errno value. */
+int cr_slot_until_end(void);
 
 #endif

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <math.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -166,6 +167,16 @@ void cr_park(cr_word *word, uint32_t value, int64_t deadline) {
 
 void cr_unpark(cr_word *word) {
   syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void cr_wait_files(struct pollfd *files, int n, int64_t deadline) {
+  int64_t left;
+  do {
+    left = deadline == CR_FOREVER ? CR_FOREVER : deadline - cr_now();
+    struct timespec t = to_timespec(left > 0 ? left : 0);
+    if (ppoll(files, (nfds_t)n, deadline == CR_FOREVER ? NULL : &t, NULL) >= 0)
+      return;
+  } while (errno == EINTR);
 }
 
 int cr_wake(cr_word *word, int n) {

@@ -80,6 +80,11 @@ void cr_sleep_short(cr_word *word, uint32_t value);
 void cr_park(cr_word *word, uint32_t value, int64_t deadline);
 void cr_unpark(cr_word *word);
 
+/* Sleeps until one of the files is ready or the deadline comes. For a process
+** that runs no script: no hook. */
+struct pollfd;
+void cr_wait_files(struct pollfd *files, int n, int64_t deadline);
+
 /* Wakes up to n sleepers of the word; returns how many. Signal-safe. */
 int cr_wake(cr_word *word, int n);
 

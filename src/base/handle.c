@@ -203,8 +203,15 @@ static void copy_entries(struct cr_handles *from, struct cr_handles *to) {
   }
 }
 
+static uint32_t count_chunks(void) {
+  cr_ref_lock();
+  uint32_t n = chunk_count; /* other threads may add some */
+  cr_ref_unlock();
+  return n;
+}
+
 int cr_handles_copy(struct cr_slot *child) {
-  for (uint32_t n = 0; n < chunk_count; n++) {
+  for (uint32_t n = 0; n < count_chunks(); n++) {
     struct cr_handles *c = new_chunk(n);
     if (c == NULL) return ENOMEM;
     cr_ref_lock();

@@ -20,8 +20,9 @@ _Thread_local struct cr_birth cr_birth;
 void (*cr_after_fork)(void);
 void (*cr_on_death)(struct cr_slot *s);
 
-/* The first thread of a process that descends from nobody is the one that opens
-** the arena; its child's slot is made before fork() by the parent. */
+struct cr_slot *cr_leader;
+
+/* The slot of a fork's child is made before fork() by its parent. */
 static _Thread_local bool birth_ready;
 
 uint32_t cr_slot_high(void) {
@@ -62,8 +63,8 @@ void cr_slot_set_pid(struct cr_slot *s, uint32_t incarnation, pid_t pid) {
 
 /* ---- entering ---- */
 
-static long set_robust(void *head) {
-  return syscall(SYS_set_robust_list, head, sizeof cr_self->robust);
+void cr_set_robust(void *head) {
+  syscall(SYS_set_robust_list, head, sizeof cr_self->robust);
 }
 
 /* While the thread claims its slot, a robust list of its own names the life
@@ -81,12 +82,12 @@ static bool claim(struct cr_slot *s, uint32_t incarnation, void **old) {
   head.offset = CR_FUTEX_OFFSET;
   head.pending = &s->life.node;
   syscall(SYS_get_robust_list, 0, old, &size);
-  set_robust(&head);
+  cr_set_robust(&head);
   uint64_t embryo = (uint64_t)incarnation << 32;
   if (atomic_compare_exchange_strong(&s->life.both, &embryo, embryo | tid))
     return true;
   head.pending = NULL;
-  set_robust(*old);
+  cr_set_robust(*old);
   return false;
 }
 
@@ -100,7 +101,7 @@ int cr_slot_enter(struct cr_slot *s, uint32_t incarnation) {
   cr_step();
   s->robust.next = &s->life.node;
   cr_step();
-  set_robust(&s->robust);
+  cr_set_robust(&s->robust);
   atomic_store(&s->pid, (uint64_t)incarnation << 32 | (uint32_t)getpid());
   atomic_store(&s->state, CR_SLOT_LIVE);
   cr_self = s;
@@ -119,6 +120,11 @@ static void reap_unlock(void) {
   cr_rlock_release(&cr_arena->reap);
 }
 
+/* Makes the slot that the calling thread has just entered the leader's. */
+static void lead(void) {
+  cr_leader = cr_self;
+}
+
 static struct cr_slot *find_free(void) {
   uint32_t i = atomic_load(&cr_arena->slot_hint), high = cr_slot_high();
   while (i < high && state_of(cr_slot_at(i)) != CR_SLOT_FREE) i++;
@@ -131,19 +137,24 @@ static struct cr_slot *find_free(void) {
   return cr_slot_at(i);
 }
 
-/* Fills in an embryo. It becomes one by the store of its state. */
-static void conceive(struct cr_slot *s, uint32_t parent) {
+/* Fills in an embryo, of the leader's process or (NULL) of a new one. It becomes
+** one by the store of its state. */
+static void conceive(struct cr_slot *s, uint32_t parent,
+                     const struct cr_slot *leader) {
   uint32_t incarnation = cr_unique();
   s->index = (uint32_t)(s - cr_arena->slot);
   s->parent = parent;
-  s->leader = s->index;
-  s->leader_incarnation = incarnation;
+  s->leader = leader != NULL ? leader->index : s->index;
+  s->leader_incarnation =
+      leader != NULL ? leader->leader_incarnation : incarnation;
   s->limbo = 0;
   s->spin_average = s->spin_count = 0;
   s->born = cr_now();
   s->log_lock = NULL;
   s->log_wake = NULL;
   s->thread_name[0] = s->process_name[0] = 0;
+  if (leader != NULL)
+    memcpy(s->process_name, leader->process_name, CR_NAME_MAX);
   atomic_store(&s->log, NULL);
   atomic_store(&s->wants, NULL);
   atomic_store(&s->wait_number, 0);
@@ -158,33 +169,30 @@ static void conceive(struct cr_slot *s, uint32_t parent) {
   atomic_store(&s->state, CR_SLOT_EMBRYO);
 }
 
-static struct cr_slot *slot_try(void) {
+struct cr_slot *cr_slot_conceive(uint32_t parent,
+                                 const struct cr_slot *leader) {
   reap_lock();
   struct cr_slot *s = find_free();
-  if (s != NULL) conceive(s, atomic_load(&cr_self->life.incarnation));
+  if (s != NULL) conceive(s, parent, leader);
   reap_unlock();
   return s;
 }
 
 struct cr_slot *cr_slot_new(bool same_process) {
-  struct cr_slot *s = slot_try();
-  if (s == NULL) {
-    atomic_store(&cr_arena->slot_hint, 0);
-    cr_reap_all();
-    s = slot_try();
-  }
-  if (s != NULL && same_process) {
-    s->leader = cr_self->leader;
-    s->leader_incarnation = cr_self->leader_incarnation;
-    memcpy(s->process_name, cr_self->process_name, CR_NAME_MAX);
-  }
-  return s;
+  uint32_t me = atomic_load(&cr_self->life.incarnation);
+  const struct cr_slot *leader = same_process ? cr_leader : NULL;
+  struct cr_slot *s = cr_slot_conceive(me, leader);
+  if (s != NULL) return s;
+  atomic_store(&cr_arena->slot_hint, 0);
+  cr_reap_all();
+  return cr_slot_conceive(me, leader);
 }
 
 /* ---- fork ---- */
 
 int cr_before_fork(void) {
-  if (cr_self == NULL) return 0;
+  int err = cr_slot_join();
+  if (err != 0) return err;
   struct cr_slot *s = cr_slot_new(false);
   if (s == NULL) return EAGAIN;
   cr_birth.slot = s;
@@ -200,6 +208,7 @@ int cr_before_fork(void) {
 }
 
 static void prepare(void) {
+  if (cr_arena == NULL) return; /* it is being opened by another thread */
   if (!birth_ready && cr_before_fork() != 0) cr_birth.slot = NULL;
 }
 
@@ -215,7 +224,7 @@ static void touch(struct cr_birth b) {
 
 static void in_child(void) {
   birth_ready = false;
-  if (cr_self == NULL) return;
+  if (cr_leader == NULL) return;
   struct cr_birth b = cr_birth;
   touch(b);
   cr_self = NULL;
@@ -225,25 +234,27 @@ static void in_child(void) {
     ssize_t n = write(2, text, sizeof text - 1);
     _exit(n > 0 ? 127 : 126);
   }
+  lead();
   cr_handles_adopt();
   if (cr_after_fork != NULL) cr_after_fork();
 }
 
 int cr_slot_first(void) {
-  conceive(cr_slot_at(0), 0);
-  atomic_store(&cr_arena->slot_high, 1);
   struct cr_slot *s = cr_slot_at(0);
+  conceive(s, 0, NULL);
+  atomic_store(&cr_arena->slot_high, 1);
   int err = cr_slot_enter(s, atomic_load(&s->life.incarnation));
   if (err != 0) return err;
-  strcpy(cr_self->thread_name, "MainThread");
-  strcpy(cr_self->process_name, "MainProcess");
+  strcpy(s->thread_name, "MainThread");
+  strcpy(s->process_name, "MainProcess");
+  lead();
   return pthread_atfork(prepare, in_parent, in_child);
 }
 
 /* ---- leaving and reaping ---- */
 
-/* What a thread holds when it leaves is free again, as if it had died. */
-static void give_up_locks(struct cr_slot *s) {
+void cr_slot_give_up_locks(void) {
+  struct cr_slot *s = cr_self;
   struct cr_rnode *end = (struct cr_rnode *)&s->robust;
   while (s->life.node.next != end) {
     struct cr_rlock *l = (struct cr_rlock *)s->life.node.next;
@@ -261,13 +272,14 @@ static void give_up_locks(struct cr_slot *s) {
 void cr_slot_leave(void) {
   struct cr_slot *s = cr_self;
   void *old = s->old_robust;
-  give_up_locks(s);
+  cr_slot_give_up_locks();
+  if (s == cr_leader && cr_slot_guard() == 0) return;
   cr_self = NULL;
   cr_alarm = NULL;
   /* From here on the slot is dead; a relative or the next call reaps it. */
   atomic_fetch_or(&s->life.word, CR_DIED);
   cr_wake(&s->life.word, 1 << 30);
-  set_robust(old);
+  cr_set_robust(old);
 }
 
 /* Whether a live or unborn thread besides s belongs to s's process. */

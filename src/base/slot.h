@@ -4,7 +4,8 @@
 ** (unique for ever; pids are not), what it waits for. The kernel marks its life
 ** word when the thread dies; whoever notices reaps: finishes its redo log,
 ** drops what its process held, frees blocks in limbo. Threads of one process
-** share the handle table of the process's leader slot.
+** share the handle table of the process's leader slot, which lives as long as
+** the process.
 */
 #ifndef CR_SLOT_H
 #define CR_SLOT_H
@@ -88,6 +89,8 @@ struct cr_slot {
 
 /* The calling thread's slot; NULL in a thread that never entered. */
 extern _Thread_local struct cr_slot *cr_self;
+/* That of this process's leader; NULL before the arena is open. */
+extern struct cr_slot *cr_leader;
 
 /* Number of slots ever used, and one of them. */
 uint32_t cr_slot_high(void);
@@ -107,10 +110,15 @@ void cr_slot_copy_name(char to[CR_NAME_MAX], const char *name);
 void cr_slot_set_pid(struct cr_slot *s, uint32_t incarnation, pid_t pid);
 
 /* Threads. A live thread makes a slot for one that it starts (NULL: no room);
-** the new thread enters it and, at its end, leaves. */
+** the new thread enters it and, at its end, leaves: what it holds is free then.
+** When the leader leaves, a thread that does nothing else takes its slot over. */
 struct cr_slot *cr_slot_new(bool same_process);
 int cr_slot_enter(struct cr_slot *s, uint32_t incarnation);
 void cr_slot_leave(void);
+/* In a thread that somebody else started: gives it a slot if it has none, which
+** it leaves when it ends. The arena must be open. Returns 0 or an errno value.
+*/
+int cr_slot_join(void);
 
 /* What the last fork() of this thread made: its child's slot and incarnation.
 ** pthread_atfork handlers make it, so any fork in the process counts. */

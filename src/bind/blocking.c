@@ -1,10 +1,8 @@
-/* What a wait does with the interpreter lock: cr_sleep's hook, and the public
-** cluarun_unlock and cluarun_lock around blocking C code.
+/* What a wait does with the interpreter lock: cr_sleep's hook.
 **
 ** An OS thread that is in several states gives all their locks back, and takes
 ** them again in the order of their addresses, as every other one does.
 */
-#include <cluarun.h>
 #include <errno.h>
 
 #include "gil.h"
@@ -16,8 +14,8 @@ static bool must_keep(const struct cr_thread *t) {
   return !t->holding || atomic_load(&t->gil->count) == 1;
 }
 
-static void let_go(struct cr_thread *t, bool keep) {
-  t->kept = keep || must_keep(t);
+void cr_let_go(struct cr_thread *t, bool keep) {
+  t->kept = keep || !t->holding;
   if (!t->kept) cr_gil_release(t);
 }
 
@@ -41,8 +39,8 @@ static int before(int64_t deadline) {
     if ((cr_interrupted(t) && !cr_patient) || refuses(t, deadline))
       return EINTR;
   for (t = cr_thread_self; t != NULL; t = t->outer)
-    let_go(t, deadline != CR_FOREVER && !must_keep(t) &&
-                  cr_in_finalizer(t->running));
+    cr_let_go(t, must_keep(t) ||
+                     (deadline != CR_FOREVER && cr_in_finalizer(t->running)));
   return 0;
 }
 
@@ -54,12 +52,16 @@ static struct cr_thread *next_after(const struct cr_gil *g) {
   return best;
 }
 
-static int after(void) {
+void cr_take_back(void) {
   struct cr_thread *t = cr_thread_self;
   if (t != NULL && t->outer == NULL)
     take_back(t);
   else
     for (t = next_after(NULL); t != NULL; t = next_after(t->gil)) take_back(t);
+}
+
+static int after(void) {
+  cr_take_back();
   return cr_interrupt_pending() && !cr_patient ? EINTR : 0;
 }
 
@@ -72,15 +74,4 @@ static bool crowded(void) {
 void cr_blocking_open(void) {
   static const struct cr_sleep_hook hook = {before, after, crowded};
   cr_sleep_hook = &hook;
-}
-
-void cluarun_unlock(lua_State *L) {
-  struct cr_thread *t = cr_thread_of(L);
-  if (t != NULL)
-    let_go(t, atomic_load(&t->gil->count) > 1 && cr_in_finalizer(L));
-}
-
-void cluarun_lock(lua_State *L) {
-  struct cr_thread *t = cr_thread_of(L);
-  if (t != NULL) take_back(t);
 }

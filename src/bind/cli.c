@@ -17,6 +17,7 @@
 #include "gil.h"
 #include "state.h"
 #include "thread.h"
+#include "watch.h"
 
 static const char default_name[] = "cluarun";
 
@@ -188,6 +189,8 @@ static int cannot(const char *name, const char *what, const char *why) {
 
 int cluarun_main(int argc, char **argv) {
   const char *name = argc > 0 ? argv[0] : default_name;
+  int status;
+  if (cr_watch_wanted(argv) && !cr_watch(argc, argv, &status)) return status;
   int err = cr_arena_open();
   if (err != 0) return cannot(name, "map shared memory", strerror(err));
   cr_deadlock_open(CR_DEADLOCK_REPORT);
@@ -200,7 +203,7 @@ int cluarun_main(int argc, char **argv) {
   if (cr_gil_open(L) == NULL)
     return cannot(name, "create state", "not enough memory");
   cr_interrupt_install(L);
-  int status = run_command(L, argc, argv);
+  status = run_command(L, argc, argv);
   if (cr_forked()) cr_leave(status);
   cr_interrupt_remove();
   cr_gil_close(cr_gil_find(L));

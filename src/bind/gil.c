@@ -163,8 +163,8 @@ static bool try(struct cr_gil *g) {
 }
 
 /* Called and left with the mutex; t is in a queue. Wakes another one meanwhile.
-*/
-static void wait_turn(struct cr_thread *t, cr_word *other) {
+** False, and without the mutex: the state is going. */
+static bool wait_turn(struct cr_thread *t, cr_word *other) {
   struct cr_gil *g = t->gil;
   for (;;) {
     if (t->granted) break; /* whoever handed over has taken us off the queue */
@@ -173,7 +173,7 @@ static void wait_turn(struct cr_thread *t, cr_word *other) {
       queue_leave(t);
       if (!ends) break;
       unlock_and_wake(g, other);
-      end_here(t);
+      return false;
     }
     struct cr_thread *holder = atomic_load(&g->holder);
     int64_t now = cr_now();
@@ -191,35 +191,36 @@ static void wait_turn(struct cr_thread *t, cr_word *other) {
   t->began = now;
   if (!t->woken) g->computed = now;
   look_ahead(t, now);
+  return true;
 }
 
-static void acquire_slow(struct cr_thread *t, bool woken) {
+static bool acquire_slow(struct cr_thread *t, bool woken) {
   struct cr_gil *g = t->gil;
   pthread_mutex_lock(&g->mutex);
   queue_up(t, woken);
-  wait_turn(t, NULL);
+  if (!wait_turn(t, NULL)) return false;
   pthread_mutex_unlock(&g->mutex);
+  return true;
 }
 
-void cr_gil_acquire(struct cr_thread *t, bool woken) {
+bool cr_gil_try_acquire(struct cr_thread *t, bool woken) {
   struct cr_gil *g = t->gil;
-  if (closing(t)) {
-    if (pthread_equal(pthread_self(), g->closer)) return;
-    end_here(t);
-  }
-  if (atomic_load(&g->waiting) > 0 || !try(g)) {
-    acquire_slow(t, woken);
-    return;
-  }
+  if (closing(t)) return pthread_equal(pthread_self(), g->closer);
+  if (atomic_load(&g->waiting) > 0 || !try(g)) return acquire_slow(t, woken);
   atomic_store(&g->holder, t);
   t->woken = woken;
   t->began = cr_now();
   got(t);
-  if (atomic_load(&g->waiting) == 0) return;
+  if (atomic_load(&g->waiting) == 0) return true;
   /* Somebody queued up before he could see who holds it. */
   pthread_mutex_lock(&g->mutex);
   look_ahead(t, cr_now());
   pthread_mutex_unlock(&g->mutex);
+  return true;
+}
+
+void cr_gil_acquire(struct cr_thread *t, bool woken) {
+  if (!cr_gil_try_acquire(t, woken)) end_here(t);
 }
 
 static void open_lock(struct cr_gil *g) {
@@ -266,25 +267,36 @@ void cr_gil_yield(struct cr_thread *t) {
     if (t->armed) cr_preempt_disarm(t);
     atomic_store(&g->holder, next);
     queue_again(t, now, next->woken);
-    wait_turn(t, tell(next));
+    if (!wait_turn(t, tell(next))) end_here(t);
   }
   pthread_mutex_unlock(&g->mutex);
 }
 
 /* ---- threads ---- */
 
-struct cr_thread *cr_thread_new(struct cr_gil *g, lua_State *base) {
+static struct cr_thread *new_record(struct cr_gil *g, lua_State *base) {
   struct cr_thread *t = calloc(1, sizeof *t);
   if (t == NULL) return NULL;
   t->gil = g;
   t->base = base;
   t->running = base;
   t->turn = &t->own_turn;
+  atomic_fetch_add(&g->count, 1);
+  atomic_fetch_add(&g->references, 1);
+  return t;
+}
+
+void cr_thread_list(struct cr_thread *t) {
+  struct cr_gil *g = t->gil;
+  t->listed = true;
   t->next = g->threads;
   if (t->next != NULL) t->next->previous = t;
   g->threads = t;
-  atomic_fetch_add(&g->count, 1);
-  atomic_fetch_add(&g->references, 1);
+}
+
+struct cr_thread *cr_thread_new(struct cr_gil *g, lua_State *base) {
+  struct cr_thread *t = new_record(g, base);
+  if (t != NULL) cr_thread_list(t);
   return t;
 }
 
@@ -296,9 +308,10 @@ static void drop_reference(struct cr_gil *g) {
 
 static void unlist(struct cr_thread *t) {
   struct cr_gil *g = t->gil;
+  atomic_fetch_sub(&g->count, 1);
+  if (!t->listed) return; /* a guest that never got in */
   *(t->previous != NULL ? &t->previous->next : &g->threads) = t->next;
   if (t->next != NULL) t->next->previous = t->previous;
-  atomic_fetch_sub(&g->count, 1);
 }
 
 static void forget(struct cr_thread *t) {
@@ -344,14 +357,46 @@ void cr_thread_enter(struct cr_thread *t) {
   struct cr_gil *g = t->gil;
   become(t);
   pthread_mutex_lock(&g->mutex);
-  wait_turn(t, NULL);
+  if (!wait_turn(t, NULL)) end_here(t);
   pthread_mutex_unlock(&g->mutex);
+}
+
+/* From now on there is more than one: whoever waits and has kept the lock looks
+** again, and gives it back. */
+struct cr_thread *cr_thread_guest(struct cr_gil *g) {
+  struct cr_thread *t = new_record(g, g->state);
+  if (t == NULL) return NULL;
+  t->guest = t->daemon = true;
+  become(t);
+  pthread_mutex_lock(&g->mutex);
+  struct cr_thread *holder = atomic_load(&g->holder);
+  if (holder != NULL) cr_thread_wake(holder);
+  pthread_mutex_unlock(&g->mutex);
+  return t;
+}
+
+static void unchain(struct cr_thread *t) {
+  struct cr_thread **p = &cr_thread_self;
+  while (*p != t) p = &(*p)->outer;
+  *p = t->outer;
+}
+
+void cr_thread_abandon(struct cr_thread *t) {
+  if (!t->holding && !cr_gil_try_acquire(t, false)) {
+    cr_thread_dismiss(t);
+    return;
+  }
+  unchain(t);
+  cr_preempt_forget(t);
+  if (t->vanished != NULL) t->vanished(t);
+  t->abandoned = t->daemon = true;
+  cr_gil_release(t);
 }
 
 void cr_thread_leave(struct cr_thread *t) {
   struct cr_gil *g = t->gil;
   unlist(t);
-  cr_thread_self = t->outer;
+  unchain(t);
   t->holding = 0;
   atomic_signal_fence(memory_order_seq_cst);
   pthread_mutex_lock(&g->mutex);
@@ -362,10 +407,17 @@ void cr_thread_leave(struct cr_thread *t) {
 
 /* While a state goes its threads leave the list in any order. */
 static void forget_of_closed(struct cr_thread *t) {
-  pthread_mutex_lock(&t->gil->mutex);
+  struct cr_gil *g = t->gil;
+  pthread_mutex_lock(&g->mutex);
   unlist(t);
-  pthread_mutex_unlock(&t->gil->mutex);
+  if (g->main == t) g->main = NULL;
+  pthread_mutex_unlock(&g->mutex);
   forget(t);
+}
+
+void cr_thread_dismiss(struct cr_thread *t) {
+  unchain(t);
+  forget_of_closed(t);
 }
 
 static _Noreturn void end_here(struct cr_thread *t) {
@@ -470,13 +522,15 @@ struct cr_gil *cr_gil_open(lua_State *L) {
   struct cr_gil *g = cr_gil_find(L);
   if (g != NULL) return g;
   pthread_once(&once, prepare);
+  if (cr_guest_until_end() != 0) return NULL;
   g = calloc(1, sizeof *g);
   if (g == NULL) return NULL;
   pthread_mutex_init(&g->mutex, NULL);
   atomic_store(&g->interval, INTERVAL);
   atomic_store(&g->references, 1);
   g->registry = lua_topointer(L, LUA_REGISTRYINDEX);
-  struct cr_thread *t = cr_thread_new(g, main_state(L));
+  g->state = main_state(L);
+  struct cr_thread *t = cr_thread_new(g, g->state);
   if (t == NULL) {
     drop_reference(g);
     return NULL;
@@ -518,6 +572,10 @@ void cr_gil_free(struct cr_gil *g) {
   cr_gil_close(g);
   cr_hooks_free(g);
   struct cr_thread **p = &cr_thread_self, *t;
+  pthread_mutex_lock(&g->mutex);
+  t = g->main != NULL && g->main->abandoned ? g->main : NULL;
+  pthread_mutex_unlock(&g->mutex);
+  if (t != NULL) forget_of_closed(t);
   while ((t = *p) != NULL) {
     if (t->gil != g) {
       p = &t->outer;

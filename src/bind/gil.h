@@ -66,6 +66,9 @@ struct cr_thread {
   bool kept;    /* a wait did not release the lock */
   bool refused; /* a wait was refused: inside a finalizer */
   bool daemon;
+  bool listed;    /* among the state's threads */
+  bool abandoned; /* its OS thread has ended */
+  bool guest;     /* a host's OS thread that came in by cluarun_lock */
   struct cr_slot *slot;
   struct cr_slot *place; /* a Thread's slot to be, and its incarnation */
   uint32_t incarnation;
@@ -125,12 +128,26 @@ void cr_thread_enter(struct cr_thread *t);
 void cr_thread_leave(struct cr_thread *t);
 void cr_thread_renounce(struct cr_thread *t);
 void cr_thread_discard(struct cr_thread *t);
+/* A record for the calling OS thread, which somebody else started: it does not
+** have the lock yet. When it has, list makes it known. dismiss, without the
+** lock: the state is gone. */
+struct cr_thread *cr_thread_guest(struct cr_gil *g);
+void cr_thread_list(struct cr_thread *t);
+void cr_thread_dismiss(struct cr_thread *t);
+/* The OS thread of a state's main thread ends: others may use the state, or close
+** it, which frees the record. */
+void cr_thread_abandon(struct cr_thread *t);
+/* guest.c. Has the calling OS thread leave its states when it ends. Returns 0 or
+** an errno value. */
+int cr_guest_until_end(void);
 /* Has t come out of what it waits in, to look what interrupts it. */
 void cr_thread_wake(struct cr_thread *t);
 
 /* By the holder: gives the lock back; takes it again, `woken` from a wait. */
 void cr_gil_release(struct cr_thread *t);
 void cr_gil_acquire(struct cr_thread *t, bool woken);
+/* The same; false, instead of ending the thread, when the state is going. */
+bool cr_gil_try_acquire(struct cr_thread *t, bool woken);
 /* By the holder: lets the first who waits run, and queues up. */
 void cr_gil_yield(struct cr_thread *t);
 
@@ -158,6 +175,10 @@ static inline void cr_dump_if_wanted(const struct cr_thread *t) {
 
 /* blocking.c: installs what a sleep does with the lock. */
 void cr_blocking_open(void);
+/* What it does: `keep` the lock; take all locks back that the calling OS thread
+** has given back. */
+void cr_let_go(struct cr_thread *t, bool keep);
+void cr_take_back(void);
 
 /* hook.c. Makes L's next instruction call cr_gil_poll. Signal-safe in L's own OS
 ** thread; else under the lock. */

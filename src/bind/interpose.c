@@ -3,8 +3,11 @@
 ** are known like those of the coroutine library, and hooks that it sets go on
 ** working while threads are stopped by hooks of ours.
 */
+#include <lauxlib.h>
+
 #include "gil.h"
 #include "raw.h"
+#include "watch.h"
 
 LUA_API int lua_resume(lua_State *L, lua_State *from, int n, int *results) {
   lua_State *before = cr_switch(L);
@@ -49,4 +52,11 @@ LUA_API int lua_gethookcount(lua_State *L) {
   if (cr_thread_of(L) == NULL) return cr_real_gethookcount(L);
   cr_hook_get(L, &mask, &count);
   return count;
+}
+
+extern int cr_real_loadfilex(lua_State *L, const char *name, const char *mode);
+LUALIB_API int luaL_loadfilex(lua_State *L, const char *name,
+                              const char *mode) {
+  cr_watch_report(name);
+  return cr_real_loadfilex(L, name, mode);
 }

@@ -9,8 +9,11 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+/* Held around every fork: no child has a writing end that it does not know. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
 /* Of this process; -1: not open. */
-static int reading = -1, writing = -1; /* to the daemons of this process */
+static int reading = -1, writing = -1; /* to its daemons; under mutex */
 static int held = -1;                  /* a daemon's own */
 static pid_t parent;
 static _Thread_local bool wanted; /* the child being forked is a daemon */
@@ -23,13 +26,19 @@ static void close_fd(int *fd) {
 /* In the child of every fork: its parent's ends are not its own. A writing end
 ** left open here would keep the parent's daemons alive. */
 static void in_child(void) {
+  pthread_mutex_init(&mutex, NULL);
   close_fd(&writing);
   close_fd(&held);
   if (!wanted) close_fd(&reading);
 }
 
 static void in_parent(void) {
+  pthread_mutex_unlock(&mutex);
   wanted = false;
+}
+
+static void before(void) {
+  pthread_mutex_lock(&mutex);
 }
 
 /* Keeps clear of 0 to 2 where the process was started without them. */
@@ -55,15 +64,18 @@ static int make_pipe(void) {
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void install(void) {
-  pthread_atfork(NULL, in_parent, in_child);
+  pthread_atfork(before, in_parent, in_child);
 }
 
 int cr_lifeline_prepare(bool daemon) {
   wanted = daemon;
   if (!daemon) return 0;
   pthread_once(&once, install);
+  pthread_mutex_lock(&mutex);
   parent = getpid();
-  return writing < 0 ? make_pipe() : 0;
+  int err = writing < 0 ? make_pipe() : 0;
+  pthread_mutex_unlock(&mutex);
+  return err;
 }
 
 /* The reading end as an open file of our own: its owner and its signal are not

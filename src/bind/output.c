@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <string.h>
@@ -26,7 +28,7 @@ struct output {
   struct cr_log log;
 };
 static struct output *shared;
-static bool whole_lines;
+static atomic_bool whole_lines;
 static char line_buffer[BUFFER]; /* glibc ignores a size without a buffer */
 
 static void make_lock(void) {
@@ -39,14 +41,18 @@ static void make_lock(void) {
   shared = o;
 }
 
-void cr_output_shared(void) {
-  if (whole_lines) return;
-  whole_lines = true;
+static void share(void) {
   fflush(stdout);
   /* 0 before the first output, 1 when the script wants no buffer. */
   if (__fbufsize(stdout) != 1) setvbuf(stdout, line_buffer, _IOLBF, BUFFER);
   struct stat s;
   if (fstat(STDOUT_FILENO, &s) != 0 || !S_ISREG(s.st_mode)) make_lock();
+  whole_lines = true;
+}
+
+void cr_output_shared(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, share);
 }
 
 void cr_write_all(int fd, const char *bytes, size_t n) {

@@ -9,6 +9,7 @@
 #include "object.h"
 #include "state.h"
 #include "thread.h"
+#include "watch.h"
 
 static const char
     loading_key; /* registry: name -> the loading thread's record */
@@ -93,11 +94,15 @@ static void find_loader(lua_State *L, const char *name) {
       lua_pop(L, 1);
       luaL_buffsub(&message, 2);
       luaL_pushresult(&message);
+      cr_watch_report_missing(lua_tostring(L, -1));
       luaL_error(L, "module '%s' not found:%s", name, lua_tostring(L, -1));
     }
     lua_pushstring(L, name);
     lua_call(L, 1, 2);
-    if (lua_isfunction(L, -2)) return;
+    if (lua_isfunction(L, -2)) {
+      if (i > 2) cr_watch_report(lua_tostring(L, -1)); /* a module in C */
+      return;
+    }
     if (lua_isstring(L, -2)) {
       lua_pop(L, 1);
       luaL_addvalue(&message);

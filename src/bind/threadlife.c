@@ -256,16 +256,30 @@ int cr_thread_start(lua_State *L) {
   return err;
 }
 
+/* Lets go of a host's threads that have ended. */
+static void drop_guests(lua_State *L) {
+  push_running(L);
+  const void *main = cr_thread_of(L)->gil->main->object;
+  for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+    struct cr_thread_object *o = lua_touserdata(L, -2);
+    if (o->state != CR_THREAD_ENDED || o == main) continue;
+    lua_pushnil(L);
+    lua_rawsetp(L, -4, o);
+  }
+  lua_pop(L, 1);
+}
+
 void cr_thread_push(lua_State *L, struct cr_thread *t) {
-  luaL_checkstack(L, 4, NULL);
+  luaL_checkstack(L, 6, NULL);
   if (t->object != NULL) {
     push_running(L);
     lua_rawgetp(L, -1, t->object);
     lua_remove(L, -2);
     return;
   }
+  drop_guests(L);
   struct cr_thread_object *o = cr_thread_object_push(L, false);
-  lua_pushstring(L, t->slot->thread_name);
+  lua_pushstring(L, t->abandoned ? "MainThread" : t->slot->thread_name);
   lua_setiuservalue(L, -2, CR_THREAD_NAME);
   hold(L, o, lua_gettop(L));
   o->state = CR_THREAD_STARTED;
@@ -276,6 +290,7 @@ void cr_thread_push(lua_State *L, struct cr_thread *t) {
   atomic_store(&o->tid, (uint32_t)t->tid);
   t->vanished = vanished;
   t->object = o;
+  if (t->abandoned) vanished(t);
 }
 
 /* ---- waiting ---- */

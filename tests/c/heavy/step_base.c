@@ -200,6 +200,26 @@ static void fork_handles_check(bool done) {
   handles_drop(done);
 }
 
+/* ---- threads of a host ---- */
+
+static void leave_op(void) {
+  cr_slot_leave();
+}
+
+static void join_op(void) {
+  must(cr_slot_join() == 0, "no slot");
+}
+
+static void rejoin(void) {
+  cr_slot_leave();
+  cr_slot_join();
+}
+
+static void join_object_op(void) {
+  join_op();
+  lock_op();
+}
+
 static const struct step steps[] = {
     {.name = "alloc and free: object and runs", .op = blocks_op},
     {.name = "alloc and free: new slab", .op = new_slab_op, .cold = true},
@@ -249,6 +269,25 @@ static const struct step steps[] = {
      .early = fork_early,
      .check = fork_handles_check,
      .cold = true},
+    {.name = "the leader leaves to a guard",
+     .setup = object_make,
+     .op = leave_op,
+     .check = fork_object_check,
+     .cold = true,
+     .alone = true},
+    {.name = "a thread joins and uses a lock",
+     .setup = object_make,
+     .enter = leave_op,
+     .op = join_object_op,
+     .early = lock_early,
+     .check = fork_object_check,
+     .cold = true},
+    {.name = "a thread leaves",
+     .setup = object_make,
+     .enter = rejoin,
+     .op = leave_op,
+     .check = fork_object_check,
+     .cold = true},
 };
 
 /* ---- double faults ---- */
@@ -269,6 +308,12 @@ static const struct step reap_handles = {.name =
                                          .setup = handles_setup,
                                          .op = step_reap_op,
                                          .check = handles_drop};
+static const struct step again_join = {.name = "a thread joins after: the same",
+                                       .first = step_first,
+                                       .cold = true,
+                                       .enter = leave_op,
+                                       .op = join_op,
+                                       .check = fork_check};
 static const struct step again_lock = {.name = "lock after: the same",
                                        .first = step_first,
                                        .cold = true,
@@ -278,6 +323,8 @@ static const struct step again_lock = {.name = "lock after: the same",
 
 int main(int argc, char **argv) {
   (void)argc;
+  const struct step join = {
+      .name = "a thread joins", .enter = leave_op, .op = join_op};
   step_main();
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
     if (step_wanted(argv, steps[i].name)) step_all(&steps[i]);
@@ -286,6 +333,7 @@ int main(int argc, char **argv) {
     step_double(&steps[0], &again_blocks, 97);
     step_double(&steps[4], &reap_handles, 23);
     step_double(&steps[5], &again_lock, 3);
+    step_double(&join, &again_join, 23);
   }
   return step_end();
 }

@@ -30,6 +30,7 @@ struct step {
   void (*check)(bool done); /* it is reaped: look, then clean up */
   void (*first)(void);      /* double fault: killed before, unreaped */
   bool cold;                /* the arena is empty at the start */
+  bool alone;               /* no breakpoints: another thread hits them, too */
 };
 
 /* Seen by all processes of a test. */
@@ -103,7 +104,8 @@ step_fail(const char *what, ...) {
 
 /* A sleep that only its own time-out ended is a lost wake-up. */
 static int64_t nap_start;
-static inline int nap_before(void) {
+static inline int nap_before(int64_t deadline) {
+  (void)deadline;
   nap_start = cr_now();
   return 0;
 }
@@ -111,7 +113,11 @@ static inline int nap_after(void) {
   if (cr_now() - nap_start > 950000000) atomic_fetch_add(&shared->late, 1);
   return 0;
 }
-static const struct cr_sleep_hook nap_hook = {nap_before, nap_after};
+static inline bool nap_crowded(void) {
+  return false;
+}
+static const struct cr_sleep_hook nap_hook = {nap_before, nap_after,
+                                              nap_crowded};
 
 /* A sleeper says that it got what it waited for. */
 static inline void step_awake(void) {
@@ -179,7 +185,7 @@ static inline enum trace_stop step_lead(struct trace_run *r, int k) {
   enum trace_stop stop = TRACE_STEP;
   int i = 0;
 #ifdef __x86_64__
-  int near = trace_near(&step_trace, k);
+  int near = step_now->alone ? 0 : trace_near(&step_trace, k);
   if (near > 0) {
     stop = trace_run_to(r, step_trace.at[near], step_trace.times[near],
                         step_woken);
