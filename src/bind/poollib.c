@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "child.h"
+#include "gil.h"
 #include "marshal.h"
 #include "object.h"
 #include "pool.h"
@@ -137,8 +138,11 @@ static int tray_reset(lua_State *L) {
 
 /* ---- waiting ---- */
 
-static bool spin(struct cr_tray *t) {
+/* Not where other threads want to run. */
+static bool spin(lua_State *L, struct cr_tray *t) {
   struct cr_spin spinning;
+  if (cr_multithreaded(L) && atomic_load(&cr_thread_of(L)->gil->waiting) > 0)
+    return false;
   cr_spin_start(&spinning);
   while (cr_spin(&spinning)) {
     if (!cr_tray_ready(t, NULL)) continue;
@@ -161,7 +165,7 @@ static int tray_wait(lua_State *L) {
     cr_child_rings(&w[n]);
     w[n++].value = (uint32_t)luaL_checkinteger(L, 4);
   }
-  if (t != NULL && (spin(t) || cr_tray_ready(t, &w[n++]))) return 0;
+  if (t != NULL && (spin(L, t) || cr_tray_ready(t, &w[n++]))) return 0;
   if (deadline == 0) return 0;
   int err = cr_sleep(w, n, deadline);
   return err == EINTR ? cr_raise_interrupt(L) : 0;
@@ -203,6 +207,14 @@ static int pool_lost(lua_State *L) {
   return 1;
 }
 
+/* interrupted(error): is it what a Ctrl-C has raised in the main thread? */
+static int pool_interrupted(lua_State *L) {
+  struct cr_thread *t = cr_thread_of(L);
+  luaL_checkany(L, 1);
+  lua_pushboolean(L, t == t->gil->main && cr_is_interrupt(L, 1));
+  return 1;
+}
+
 /* A worker dies of Ctrl-C at once, and silently. */
 static int pool_mortal(lua_State *L) {
   (void)L;
@@ -235,6 +247,7 @@ static const luaL_Reg functions[] = {
     {"doom", tray_doom},    {"reset", tray_reset},     {"wait", tray_wait},
     {"nap", tray_nap},      {"ended", pool_ended},     {"self", pool_self},
     {"shared", pool_shared}, {"lost", pool_lost},      {"mortal", pool_mortal},
+    {"interrupted", pool_interrupted},
     {NULL, NULL},
 };
 

@@ -2,7 +2,6 @@
 ** the worker's lane before the next is begun.
 */
 #include <errno.h>
-#include <limits.h>
 #include <unistd.h>
 
 #include "marshal.h"
@@ -10,6 +9,7 @@
 #include "pool.h"
 #include "process.h"
 #include "state.h"
+#include "task.h"
 
 struct work {
   struct cr_lane_of at;
@@ -88,24 +88,12 @@ static int handler(lua_State *L) {
   return 1;
 }
 
-/* Pushes the arguments that an item, on top, stands for; their number. */
-static int spread(lua_State *L) {
-  int list = lua_gettop(L);
-  if (!lua_istable(L, list))
-    return luaL_error(L, "a list of arguments expected, got %s",
-                      luaL_typename(L, list));
-  lua_Integer n = cr_process_arguments(L, list);
-  if (n < 0 || n > INT_MAX / 2 || !lua_checkstack(L, (int)n + 4))
-    return luaL_error(L, "too many arguments");
-  for (int i = 1; i <= n; i++) lua_geti(L, list, i);
-  lua_remove(L, list);
-  return (int)n;
-}
-
 /* With the function and the list of its arguments. */
 static int call_spread(lua_State *L) {
-  int n = spread(L);
-  lua_call(L, n, LUA_MULTRET);
+  if (!lua_istable(L, 2))
+    return luaL_error(L, "a list of arguments expected, got %s",
+                      luaL_typename(L, 2));
+  lua_call(L, cr_task_push_args(L), LUA_MULTRET);
   return lua_gettop(L);
 }
 

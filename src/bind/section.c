@@ -1,14 +1,15 @@
 /* Sections: what a pool changes of itself, no other thread cuts in on.
 **
-** A section runs one function at a time; a thread that comes meanwhile waits.
-** An error in it (an interrupt may come at any instruction) leaves the section
-** and marks it broken: whoever uses it next finds out and gives the pool up
-** rather than go on with half a change.
+** A section runs one function at a time; a thread that comes meanwhile waits,
+** and interrupts come when it is left. An error in it (there is no memory, say)
+** marks it broken: whoever uses it next finds out and gives the pool up rather
+** than go on with half a change.
 **
 ** With it comes a word that threads sleep on until something has changed.
 */
 #include <errno.h>
 
+#include "gil.h"
 #include "object.h"
 #include "pool.h"
 #include "section.h"
@@ -45,10 +46,14 @@ static void wait_for_turn(lua_State *L, struct cr_section *s) {
 static int section_enter(lua_State *L) {
   struct cr_section *s = cr_check_section(L, 1);
   wait_for_turn(L, s);
+  struct cr_thread *t = cr_thread_of(L);
   s->owner = cr_self;
+  t->deferred = true;
   int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+  t->deferred = false;
   s->owner = NULL;
   if (s->sleepers > 0) cr_ring(&s->free);
+  if (cr_interrupted(t)) cr_trap(t->running);
   if (status == LUA_OK) return lua_gettop(L) - 1;
   s->broken = true;
   return lua_error(L);
