@@ -1,4 +1,4 @@
--- The crew of a Pool: its worker processes, and who has which task.
+-- The crew of a Pool: its worker processes, and who has which chunk.
 --
 -- Each worker has a lane: a queue from which it takes its messages, and a place
 -- in the pool's tray where it lays down what each item gave. The crew gives it a
@@ -7,28 +7,24 @@
 -- that it had not taken go to others; so exactly the item is lost that it had
 -- begun.
 --
--- All functions here run in the crew's section, but for those that say so.
+-- Functions run in the crew's section but where they say that they do not.
 local core = ...
 local primitives = core.cluarun
 local Process, Queue, monotonic =
   primitives.Process, primitives.Queue, primitives.monotonic
-local TimeoutError = primitives.TimeoutError
-local work = core.load "poolworker"
+local Base = core.load "poolbase"
 local new_functions = core.load "poolfunction"
+local work = core.load "poolworker"
+local collect, busy, count_ended = core.collect, core.busy, core.ended
 
 local AHEAD = 64 -- items that a worker may have, but two messages at least
 local EARLY = 20 -- deaths in a row before a worker was ready
 local RETRY = 0.05 -- seconds after a fork that failed
 
-local Crew = {}
+local Crew = setmetatable({}, {__index = Base})
 Crew.__index = Crew
 
 -- ---- workers ----
-
-local function arguments_of(self, lane)
-  return {self.tray, lane.index, lane.tasks, lane.functions, lane.large,
-    self.initializer, self.initargs, n = 7}
-end
 
 -- Raises if the system refuses.
 local function start(self, lane)
@@ -38,56 +34,56 @@ local function start(self, lane)
   lane.known, lane.left = {}, self.maxtasks
   lane.ready, lane.leaving, lane.doomed, lane.retry = false, false, nil, nil
   self.made = self.made + 1
-  local process = Process {
-    target = work, args = arguments_of(self, lane),
-    name = "PoolWorker-" .. self.made, daemon = true
-  }
-  lane.process = process:start()
-end
-
-local function restart(self, lane)
-  local ok, err = pcall(start, self, lane)
-  if ok then return end
-  lane.process, lane.retry = nil, monotonic() + RETRY
-  for _, other in ipairs(self.lanes) do
-    if other.process then return end
-  end
-  self:fail(err)
+  lane.process = Process {
+    target = work, name = "PoolWorker-" .. self.made, daemon = true,
+    args = {self.tray, lane.index, lane.tasks, lane.functions, lane.large,
+      self.initializer, self.initargs, n = 7}
+  }:start()
 end
 
 local function new_lane(index)
   return {
     index = index, tasks = Queue(), functions = Queue(), large = Queue(),
-    first = 1, last = 0, -- its chunks are lane[first .. last]
+    last = 0, -- its chunks are lane[1] (in work) .. lane[last]
     items = 0 -- how many these still hold
   }
 end
 
--- ---- tasks on their way ----
-
-local function next_chunk(self)
-  local again = self.again
-  if again then
-    self.again = again.next
-    again.next = nil
-    return again
+-- Tries again later as long as there is somebody else to do the work.
+local function restart(self, lane)
+  local ok, err = pcall(start, self, lane)
+  if ok then return end
+  lane.process, lane.retry, self.vacant = nil, monotonic() + RETRY, true
+  for _, other in ipairs(self.lanes) do
+    if other.process then return end
   end
-  local jobs = self.jobs
-  while jobs.first <= jobs.last do
-    local job = jobs[jobs.first]
-    local chunk = job:next_chunk()
-    if chunk then return chunk end
-    job.queued = false
-    jobs[jobs.first] = nil
-    jobs.first = jobs.first + 1
+  self:give_up(err)
+end
+
+function Crew:dismiss()
+  for _, lane in ipairs(self.lanes) do
+    if lane.process then lane.process:kill() end
   end
 end
 
--- Puts a chunk back in front of all others.
-local function give_back(self, chunk)
-  chunk.next = self.again
-  self.again = chunk
+-- ---- what a worker has ----
+
+local function append(lane, chunk)
+  local last = lane.last + 1
+  lane[last], lane.last = chunk, last
+  lane.items = lane.items + chunk.upto - chunk.got
+  if lane.left then lane.left = lane.left - 1 end
 end
+
+local function remove(lane, chunk)
+  local i = 1
+  while lane[i] ~= chunk do i = i + 1 end
+  table.remove(lane, i)
+  lane.last = lane.last - 1
+  lane.items = lane.items - (chunk.upto - chunk.got)
+end
+
+-- ---- sending ----
 
 local function tell_function(lane, entry)
   if lane.known[entry.number] then return true end
@@ -96,12 +92,13 @@ local function tell_function(lane, entry)
   return ok, err
 end
 
+-- Either true, or nil and why not: a text or Full.
 local function put(self, lane, chunk)
   local job = chunk.job
   local entry = job.entry
   if entry then
     local ok, err = tell_function(lane, entry)
-    if not ok then return ok, err end
+    if not ok then return nil, err end
   end
   if chunk.packet then
     local ok, err = core.put(lane.tasks, chunk.packet)
@@ -110,7 +107,7 @@ local function put(self, lane, chunk)
   end
   self.last_id = self.last_id + 1
   chunk.id = self.last_id
-  local n, at = chunk.n - chunk.got, chunk.from + chunk.got
+  local n, at = chunk.upto - chunk.got, chunk.from + chunk.got
   if n == 1 then
     return core.send(lane.tasks, chunk.id, entry.number, job.call, job.flags, 1,
       chunk.source[at + 1])
@@ -119,39 +116,23 @@ local function put(self, lane, chunk)
     job.flags | core.MANY, n, table.move(chunk.source, at + 1, at + n, 1, {}))
 end
 
-local function append(lane, chunk)
-  local last = lane.last + 1
-  lane[last], lane.last = chunk, last
-  lane.items = lane.items + chunk.n - chunk.got
-  if lane.left then lane.left = lane.left - 1 end
+-- Goes on with a chunk whose items up to `upto` are done.
+local function resume(self, chunk)
+  if chunk.got == chunk.n then return end
+  if chunk.upto == chunk.got then
+    chunk.upto = chunk.slow and chunk.got + 1 or chunk.n
+  end
+  self:give_back(chunk)
 end
 
--- The chunk's place in the lane; 1 is the one in work.
-local function remove(lane, chunk)
-  local i = lane.last
-  while lane[i] ~= chunk do i = i - 1 end
-  table.remove(lane, i)
-  lane.last = lane.last - 1
-  lane.items = lane.items - (chunk.n - chunk.got)
-  if lane.left then lane.left = lane.left + 1 end
-end
-
--- What cannot be sent fails here. In a list the item that is to blame does.
+-- A list that cannot be sent is sent item by item; the one that cannot fails.
 local function cannot_send(self, chunk, err)
-  if chunk.n - chunk.got == 1 or type(err) ~= "string" then
-    self:fail_items(chunk, chunk.n - chunk.got, err)
-    return
+  if chunk.upto - chunk.got > 1 then
+    chunk.slow, chunk.upto = true, chunk.got + 1
+  else
+    self:fail_item(chunk, chunk.job:explain(chunk, err))
   end
-  local at = chunk.from + chunk.got
-  for i = 1, chunk.n - chunk.got do
-    local item = chunk.source[at + i]
-    local copy, problem = core.copy(item)
-    if copy == nil and item ~= nil then
-      chunk.bad[chunk.base + chunk.got + i] = chunk.job:blame(at + i, problem)
-      chunk.refused = chunk.refused or {}
-      chunk.refused[at + i] = true
-    end
-  end
+  resume(self, chunk)
 end
 
 local function hire(self, lane, chunk)
@@ -159,19 +140,17 @@ local function hire(self, lane, chunk)
   if ok then append(lane, chunk) else cannot_send(self, chunk, err) end
 end
 
--- May the lane get one more? Two messages at least, so that it never waits for
--- the next; then as many as make AHEAD items.
+-- Two messages at least, so that it never waits for the next.
 local function has_room(lane)
-  if not lane.process or lane.leaving or lane.left == 0 or lane.doomed then
-    return false
-  end
-  return lane.last - lane.first < 1 or lane.items < AHEAD
+  return lane.process and (lane.last < 2 or lane.items < AHEAD) and
+    lane.left ~= 0 and not lane.leaving and not lane.doomed
 end
 
-local function idlest(self)
+local function idlest(lanes)
   local best
-  for _, lane in ipairs(self.lanes) do
-    if has_room(lane) and (not best or lane.items < best.items) then
+  for i = 1, #lanes do
+    local lane = lanes[i]
+    if (not best or lane.items < best.items) and has_room(lane) then
       best = lane
     end
   end
@@ -182,41 +161,270 @@ end
 local function steal(self)
   local victim
   for _, lane in ipairs(self.lanes) do
-    if lane.last > lane.first and (not victim or lane.items > victim.items) then
+    if lane.last > 1 and (not victim or lane.items > victim.items) then
       victim = lane
     end
   end
   if not victim then return nil end
   local packet, id = core.pop(victim.tasks)
-  if not packet or id == 0 then return nil end
-  local i = victim.first
+  if not packet then return nil end
+  local i = 1
   while victim[i].id ~= id do i = i + 1 end
   local chunk = victim[i]
   remove(victim, chunk)
+  if victim.left then victim.left = victim.left + 1 end
   chunk.packet = packet
   return chunk
 end
 
-local function is_idle(lane)
-  return lane.process and lane.first > lane.last and not lane.leaving and
-    lane.left ~= 0
-end
-
-local function feed(self)
-  while true do
-    local lane = idlest(self)
-    if not lane then return end
-    local chunk = next_chunk(self)
-    if not chunk then break end
-    hire(self, lane, chunk)
-  end
+local function feed_idle(self)
   for _, lane in ipairs(self.lanes) do
-    if is_idle(lane) then
+    if lane.last == 0 and has_room(lane) then
       local chunk = steal(self)
       if not chunk then return end
       hire(self, lane, chunk)
     end
   end
+end
+
+function Crew:feed()
+  local lanes = self.lanes
+  while true do
+    local lane = idlest(lanes)
+    if not lane then return end
+    local chunk = self:next_chunk()
+    if not chunk then break end
+    hire(self, lane, chunk)
+  end
+  if self.unfinished > 0 then feed_idle(self) end
+end
+
+-- ---- collecting ----
+
+local function special(self, lane, kind, ...)
+  local chunk = lane[1]
+  if kind == core.READY then
+    lane.ready, self.early = true, 0
+  elseif not chunk then
+    self:give_up((...)) -- of an initializer
+  elseif kind == core.VALUES then
+    chunk.job.values = table.pack(...)
+    self:advance(chunk, 1)
+    lane.items = lane.items - 1
+  elseif kind == core.CHUNK then
+    lane.items = lane.items - (chunk.upto - chunk.got)
+    while chunk.got < chunk.upto do self:fail_item(chunk, (...)) end
+  else
+    local err = kind == core.FULL and
+      "no room for a result: shared memory exhausted" or (...)
+    self:fail_item(chunk, err)
+    lane.items = lane.items - 1
+  end
+end
+
+local nothing = {n = 0, upto = 0, got = 0, base = 0, list = {}}
+
+local function took(self, lane, chunk, count, kind, ...)
+  if count > 0 then
+    self:advance(chunk, count)
+    lane.items = lane.items - count
+  end
+  if kind then special(self, lane, kind, ...) end
+  if chunk ~= nothing and chunk.got >= chunk.upto then
+    table.remove(lane, 1)
+    lane.last = lane.last - 1
+    resume(self, chunk)
+    return true
+  end
+  return count > 0 or kind ~= nil
+end
+
+-- Takes all that lies in the lane.
+local function gather(self, lane)
+  repeat
+    local chunk = lane[1] or nothing
+    local wanted = chunk == nothing and 1 or chunk.upto - chunk.got
+    local more = took(self, lane, chunk, collect(self.tray, lane.index,
+      lane.large, chunk.list, chunk.base + chunk.got, wanted))
+  until not more
+end
+
+-- ---- deaths ----
+
+local function cause(lane)
+  if lane.doomed then return primitives.TimeoutError end
+  local ok, err = pcall(lane.process.result, lane.process)
+  return ok and core.lost(("process %s (pid %d) has ended"):format(
+    lane.process.name, lane.process.pid)) or err
+end
+
+-- What the dead worker had not taken goes to others; the item that it had begun
+-- is lost.
+local function inherit(self, lane, err)
+  local taken, packets = lane.last, {}
+  while true do
+    local packet, id = core.pop(lane.tasks)
+    if not packet then break end
+    if id ~= 0 then packets[#packets + 1] = packet end
+  end
+  taken = taken - #packets
+  for i = lane.last, 1, -1 do
+    local chunk = lane[i]
+    lane[i] = nil
+    if i > taken then
+      chunk.packet = packets[i - taken]
+      self:give_back(chunk)
+    else
+      self:fail_item(chunk, err)
+      resume(self, chunk)
+    end
+  end
+  lane.last, lane.items = 0, 0
+end
+
+-- Without ever having been ready: that will not get better by trying again.
+local function died_early(self, err)
+  self.early = self.early + 1
+  if self.initializer or self.early > EARLY then
+    self:give_up(err)
+  end
+end
+
+local function bury(self, lane)
+  if self.state ~= "ended" then gather(self, lane) end
+  if self.state ~= "ended" then
+    local err = (not lane.leaving or lane.last > 0) and cause(lane)
+    inherit(self, lane, err)
+    if err and not lane.ready then died_early(self, err) end
+  end
+  lane.process:close()
+  lane.process = nil
+  if self.state == "open" or self.state == "closed" and self.unfinished > 0 then
+    restart(self, lane)
+  end
+end
+
+local function look_for_deaths(self)
+  local ended = count_ended()
+  if ended == self.ended then return end
+  self.ended = ended
+  for _, lane in ipairs(self.lanes) do
+    local process = lane.process
+    if process and process.exitcode then bury(self, lane) end
+  end
+end
+
+-- ---- time ----
+
+-- Ends items that take too long; returns when to look again.
+local function look_at_times(self)
+  local due
+  for _, lane in ipairs(self.lanes) do
+    local limit = lane[1] and lane[1].job.timeout
+    if limit and lane.process and not lane.doomed then
+      local seconds, begun = core.begun(self.tray, lane.index)
+      if seconds and seconds >= limit and
+        core.doom(self.tray, lane.index, begun) then
+        lane.doomed = true
+        lane.process:kill()
+      else
+        local again = monotonic() + limit - math.min(seconds or 0, limit)
+        if not due or again < due then due = again end
+      end
+    end
+  end
+  return due
+end
+
+-- Forks again where that failed.
+local function look_at_vacant(self, due)
+  self.vacant = false
+  for _, lane in ipairs(self.lanes) do
+    if lane.retry and monotonic() >= lane.retry then restart(self, lane) end
+    if lane.retry then
+      self.vacant = true
+      if not due or lane.retry < due then due = lane.retry end
+    end
+  end
+  return due
+end
+
+-- ---- the whole ----
+
+local function send_away(self, lane)
+  if not lane.process or lane.leaving or lane.last > 0 then return end
+  lane.leaving = core.send(lane.tasks, 0)
+end
+
+local function let_leave(self)
+  local over = self.state == "closed" and self.unfinished == 0
+  if not over and not self.maxtasks then return end
+  for _, lane in ipairs(self.lanes) do
+    if over or lane.left == 0 then send_away(self, lane) end
+  end
+end
+
+--- Moves everything on; returns when to do so again at the latest, or nil.
+function Crew:pump()
+  local i = self.state ~= "ended" and busy(self.tray, 0)
+  while i do
+    gather(self, self.lanes[i])
+    i = busy(self.tray, i)
+  end
+  if self.dropped then self:cancel_dropped() end
+  look_for_deaths(self)
+  if self.state == "ended" then return nil end
+  self:feed()
+  let_leave(self)
+  local due
+  if self.timed > 0 then due = look_at_times(self) end
+  if self.vacant then due = look_at_vacant(self, due) end
+  return due
+end
+
+--- Is everything done, and has everybody left?
+function Crew:is_over()
+  if self.state == "open" or self.unfinished > 0 then return false end
+  for _, lane in ipairs(self.lanes) do
+    if lane.process then return false end
+  end
+  return true
+end
+
+local function forget(self, number)
+  for _, lane in ipairs(self.lanes) do
+    if lane.known and lane.known[number] then
+      lane.known[number] = nil
+      core.send(lane.functions, number)
+    end
+  end
+end
+
+local function start_all(self)
+  for _, lane in ipairs(self.lanes) do
+    local ok, err = pcall(start, self, lane)
+    if not ok then
+      lane.process = nil
+      self:give_up(err)
+      return err
+    end
+  end
+end
+
+--- Not in a section: n workers, with the options of Pool.
+function Crew.new(n, options)
+  local self = Base.new(Crew, {
+    name = "Pool", size = n, tray = core.tray(n), lanes = {}, last_id = 0,
+    made = 0, early = 0, ended = count_ended(),
+    initializer = options.initializer, initargs = options.initargs,
+    maxtasks = options.maxtasksperchild
+  })
+  self.functions = new_functions(function(number) forget(self, number) end)
+  for i = 1, n do self.lanes[i] = new_lane(i) end
+  local err = self:enter(start_all)
+  if err then error(err, 0) end
+  self:start_keeper()
+  return self
 end
 
 return Crew

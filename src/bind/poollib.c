@@ -3,12 +3,14 @@
 */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "child.h"
 #include "gil.h"
 #include "marshal.h"
 #include "object.h"
 #include "pool.h"
+#include "process.h"
 #include "section.h"
 #include "state.h"
 
@@ -167,7 +169,9 @@ static int tray_wait(lua_State *L) {
   }
   if (t != NULL && (spin(L, t) || cr_tray_ready(t, &w[n++]))) return 0;
   if (deadline == 0) return 0;
+  s->watchers++;
   int err = cr_sleep(w, n, deadline);
+  s->watchers--;
   return err == EINTR ? cr_raise_interrupt(L) : 0;
 }
 
@@ -215,6 +219,12 @@ static int pool_interrupted(lua_State *L) {
   return 1;
 }
 
+/* terminal(): is stderr one? */
+static int pool_terminal(lua_State *L) {
+  lua_pushboolean(L, isatty(STDERR_FILENO));
+  return 1;
+}
+
 /* A worker dies of Ctrl-C at once, and silently. */
 static int pool_mortal(lua_State *L) {
   (void)L;
@@ -247,7 +257,7 @@ static const luaL_Reg functions[] = {
     {"doom", tray_doom},    {"reset", tray_reset},     {"wait", tray_wait},
     {"nap", tray_nap},      {"ended", pool_ended},     {"self", pool_self},
     {"shared", pool_shared}, {"lost", pool_lost},      {"mortal", pool_mortal},
-    {"interrupted", pool_interrupted},
+    {"interrupted", pool_interrupted}, {"terminal", pool_terminal},
     {NULL, NULL},
 };
 
@@ -307,6 +317,15 @@ static int pool_new(lua_State *L) {
 
 static int thread_pool_new(lua_State *L) {
   return make(L, "threadpool");
+}
+
+/* The pools that are left at the end of a process's script. */
+void cr_pool_end(lua_State *L) {
+  int top = lua_gettop(L);
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &core_key) == LUA_TTABLE &&
+      lua_getfield(L, -1, "end_all") == LUA_TFUNCTION)
+    lua_call(L, 0, 0);
+  lua_settop(L, top);
 }
 
 int cr_open_pool(lua_State *L) {

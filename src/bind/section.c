@@ -8,6 +8,7 @@
 ** With it comes a word that threads sleep on until something has changed.
 */
 #include <errno.h>
+#include <limits.h>
 
 #include "gil.h"
 #include "object.h"
@@ -25,8 +26,8 @@ static int section_new(lua_State *L) {
   atomic_store(&s->changes, 0);
   atomic_store(&s->free, 0);
   s->owner = NULL;
-  s->sleepers = 0;
-  s->broken = false;
+  s->sleepers = s->watchers = 0;
+  s->broken = s->watched = false;
   luaL_setmetatable(L, TYPE);
   return 1;
 }
@@ -48,9 +49,10 @@ static int section_enter(lua_State *L) {
   wait_for_turn(L, s);
   struct cr_thread *t = cr_thread_of(L);
   s->owner = cr_self;
+  bool before = t->deferred;
   t->deferred = true;
   int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
-  t->deferred = false;
+  t->deferred = before;
   s->owner = NULL;
   if (s->sleepers > 0) cr_ring(&s->free);
   if (cr_interrupted(t)) cr_trap(t->running);
@@ -69,13 +71,22 @@ static int section_broken(lua_State *L) {
 
 /* section:ring(): something has changed. */
 static int section_ring(lua_State *L) {
-  cr_ring(&cr_check_section(L, 1)->changes);
+  struct cr_section *s = cr_check_section(L, 1);
+  atomic_fetch_add(&s->changes, 1);
+  if (s->watchers > 0 || s->watched) cr_wake(&s->changes, INT_MAX);
   return 0;
 }
 
-/* section:changes() -> word, value: for wait_any. */
+/* section:changes() -> how often it was rung */
 static int section_changes(lua_State *L) {
+  lua_pushinteger(L, atomic_load(&cr_check_section(L, 1)->changes));
+  return 1;
+}
+
+/* section:watch() -> word, value: for wait_any. */
+static int section_watch(lua_State *L) {
   struct cr_section *s = cr_check_section(L, 1);
+  s->watched = true;
   lua_pushlightuserdata(L, &s->changes);
   lua_pushinteger(L, atomic_load(&s->changes));
   return 2;
@@ -85,6 +96,7 @@ void cr_open_section(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"enter", section_enter},     {"broken", section_broken},
       {"ring", section_ring},       {"changes", section_changes},
+      {"watch", section_watch},
       {NULL, NULL},
   };
   luaL_newmetatable(L, TYPE);

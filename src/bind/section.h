@@ -11,6 +11,8 @@ struct cr_section {
   cr_word free;          /* rung when a section is left that others wait for */
   struct cr_slot *owner; /* the thread inside; NULL: none */
   uint32_t sleepers;     /* threads that wait for their turn */
+  uint32_t watchers;     /* threads that sleep on `changes` in pool_wait */
+  bool watched;          /* others may, too */
   bool broken;           /* an error came out of it */
 };
 struct cr_section *cr_check_section(lua_State *L, int arg);

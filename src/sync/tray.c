@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum { RING = 1 << 15 };          /* bytes of a lane */
-enum { FILLER = 0xffffffffu };    /* kind */
+#define FILLER UINT32_MAX          /* kind */
 #define DOOMED INT64_MAX
 
 struct lane {
