@@ -10,11 +10,6 @@ local Pool = core.load "poolapi" "Pool"
 
 local MOST = 1024
 
-local known = {
-  processes = true, initializer = true, initargs = true,
-  maxtasksperchild = true
-}
-
 local function flags_of(job)
   return (job.spread and core.SPREAD or 0) | (job.timeout and core.TIMED or 0)
 end
@@ -57,28 +52,12 @@ function Crew:lend(job, f)
   return true
 end
 
-local function check_options(options)
-  check.check_fields(options, known, 1, "Pool")
-  local f, args = options.initializer, options.initargs
-  if f ~= nil and not check.is_callable(f) then
-    check.bad(1, "Pool", "initializer must be a function, got %s",
-      check.type_of(f))
-  end
-  if args ~= nil and type(args) ~= "table" then
-    check.bad(1, "Pool", "initargs must be a table, got %s",
-      check.type_of(args))
-  end
-  local most = options.maxtasksperchild
-  if most ~= nil then
-    most = check.count(most, "maxtasksperchild", 1, "Pool")
-  end
-  return {initializer = f, initargs = args, maxtasksperchild = most}
-end
-
 --- The function Pool.
 return function(n)
   local options = {}
-  if check.is_options(n) then n, options = n.processes, check_options(n) end
+  if check.is_options(n) then
+    n, options = n.processes, check.pool_options(n, "Pool")
+  end
   if n == nil then
     n = math.min(core.cluarun.cpu_count(), MOST)
   else

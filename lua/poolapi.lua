@@ -26,6 +26,7 @@ local function submit_task(crew, pool, f, args, options, more, wake)
   local job, argument, problem = crew:new_task(f, args, options)
   if not job then return nil, argument, problem end
   job.timeout = options.timeout
+  crew:limit(job)
   job.callback, job.error_callback = more.callback, more.error_callback
   crew.keep = pool
   crew:submit(job, wake)
@@ -49,6 +50,7 @@ end
 local function submit(crew, pool, job, f, wake)
   local ok, problem = crew:lend(job, f)
   if not ok then return nil, problem end
+  crew:limit(job)
   crew.keep = pool
   crew:submit(job, wake)
   return true

@@ -73,6 +73,10 @@ function Base:give_back(chunk)
   chunk.next, self.again = self.again, chunk
 end
 
+--- For crews that want to know time limits beforehand.
+function Base:limit()
+end
+
 --- The job has chunks to give.
 function Base:enqueue(job)
   if job.queued then return end

@@ -1,5 +1,4 @@
 -- Checks of what callers of a pool give, with messages that name it.
-local core = ...
 
 local M = {}
 
@@ -90,6 +89,26 @@ function M.options(value, argument, name)
   return options
 end
 
+local of_pool = {
+  processes = true, initializer = true, initargs = true,
+  maxtasksperchild = true
+}
+
+--- The options of Pool but the number of workers.
+function M.pool_options(options, name)
+  check_fields(options, of_pool, 1, name)
+  local f, args = options.initializer, options.initargs
+  if f ~= nil and not M.is_callable(f) then
+    M.bad(1, name, "initializer must be a function, got %s", type_of(f))
+  end
+  if args ~= nil and type(args) ~= "table" then
+    M.bad(1, name, "initargs must be a table, got %s", type_of(args))
+  end
+  local most = options.maxtasksperchild
+  if most ~= nil then most = M.count(most, "maxtasksperchild", 1, name) end
+  return {initializer = f, initargs = args, maxtasksperchild = most}
+end
+
 --- The arguments of a task: a list, or nil.
 function M.arguments(value, argument, name)
   if value ~= nil and type(value) ~= "table" then
@@ -126,5 +145,4 @@ function M.own(self, class, name)
   return self.crew
 end
 
-M.core = core
 return M

@@ -47,8 +47,8 @@ static int decode(lua_State *L) {
 
 /* Pushes the values of the packet. Returns whether it could be read; if not,
 ** pushes the error. Raises for lack of memory. */
-static bool read_packet(lua_State *L, struct cr_packet *p) {
-  if (cr_decode_simple(L, p)) return true;
+static bool read_packet(lua_State *L, struct cr_packet *p, uint32_t kind) {
+  if (kind == CR_REPORT_VALUE && cr_decode_simple(L, p)) return true;
   lua_pushcfunction(L, decode);
   lua_pushlightuserdata(L, p);
   int status = lua_pcall(L, 1, LUA_MULTRET, 0);
@@ -63,7 +63,7 @@ static uint32_t read_entry(lua_State *L, struct cr_lane_of at,
   struct cr_packet p = {e->data, e->length, NULL};
   bool good = true;
   if (!(e->kind & CR_REPORT_LARGE)) {
-    if (e->length > 0) good = read_packet(L, &p);
+    if (e->length > 0) good = read_packet(L, &p, kind);
     cr_lane_drop(at.tray, at.lane);
     return good ? kind : CR_REPORT_ERROR;
   }
@@ -71,7 +71,7 @@ static uint32_t read_entry(lua_State *L, struct cr_lane_of at,
   if (cr_queue_get(large, &p, 0) != 0) luaL_error(L, "a result is missing");
   cr_lane_drop(at.tray, at.lane);
   if (p.block == NULL) p.data = memcpy(copy, p.data, p.length);
-  good = read_packet(L, &p);
+  good = read_packet(L, &p, kind);
   cr_packet_free(&p);
   return good ? kind : CR_REPORT_ERROR;
 }
