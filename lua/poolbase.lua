@@ -355,8 +355,13 @@ end
 function Base:join()
   for _, stream in ipairs(self:enter(list_streams)) do stream:read_all() end
   self:drive(is_over, self)
-  local keeper = self.keeper
-  if keeper and keeper ~= primitives.current_thread() then keeper:join() end
+  local me = primitives.current_thread()
+  if self.keeper ~= me then self.keeper:join() end
+  self:join_threads(me)
+end
+
+--- Not in a section: workers that are threads and about to end.
+function Base:join_threads()
 end
 
 --- At the end of the script.

@@ -184,6 +184,12 @@ function Crew:is_over()
   return self.state ~= "open" and self.unfinished == 0 and self.alive == 0
 end
 
+function Crew:join_threads(but)
+  for _, me in pairs(self.workers) do
+    if me.thread ~= but then me.thread:join() end
+  end
+end
+
 function Crew:new_task(f, args)
   return jobs.Task.new {f = f, source = {args}, spread = true, all = true}
 end
