@@ -15,7 +15,7 @@ local function is_done(job) return job.done end
 
 local function require_open(crew, name)
   if crew.state == "open" then return end
-  if crew.state == "ended" and crew.failure then error(crew.failure, 0) end
+  if crew.failure then error(crew.failure[1], 0) end
   check.misuse("cannot %s: the pool is %s", name,
     crew.state == "closed" and "closed" or "terminated")
 end
@@ -96,30 +96,21 @@ end
 
 -- ---- imap ----
 
--- read() for a list or an iterator function.
+-- read() for an iterator function or a list, and whether it may have no end.
 local function reader_of(iterable, name)
-  if type(iterable) ~= "function" then
-    local ok, meta = pcall(check.list, iterable, 2, name)
-    if not ok and check.is_callable(iterable) then
-      return function()
-        local item = iterable()
-        return item ~= nil, item
-      end
-    end
-    if not ok then check.bad(2, name, "a list or an iterator function " ..
-      "expected, got %s", iterable == nil and "no value" or
-      check.type_of(iterable)) end
-    local list, total, i = meta, select(2, check.list(iterable, 2, name)), 0
+  if check.is_callable(iterable) then
     return function()
-      if i >= total then return false end
-      i = i + 1
-      return true, list[i]
-    end
+      local item = iterable()
+      return item ~= nil, item
+    end, true
   end
+  local list, total = check.list(iterable, 2, name, " or an iterator function")
+  local i = 0
   return function()
-    local item = iterable()
-    return item ~= nil, item
-  end
+    if i >= total then return false end
+    i = i + 1
+    return true, list[i]
+  end, false
 end
 
 -- What is read no further is dropped.
@@ -142,12 +133,13 @@ end
 local function imap(self, class, name, f, iterable, options, ordered)
   local crew = check.own(self, class, name)
   check.callable(f, 1, name)
-  local read = reader_of(iterable, name)
+  local read, endless = reader_of(iterable, name)
   options = check.options(options, 3, name)
   require_open(crew, name)
   local job = Stream.new {
-    crew = crew, read = read, size = options.chunksize or 1, ordered = ordered,
-    window = crew.size * WINDOW, timeout = options.timeout
+    crew = crew, read = read, endless = endless, ordered = ordered,
+    size = options.chunksize or 1, window = crew.size * WINDOW,
+    timeout = options.timeout
   }
   take_on(self, crew, job, f, name)
   job:read_ahead()

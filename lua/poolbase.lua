@@ -343,18 +343,35 @@ local function is_over(self)
     (not self.caller or self.caller == primitives.current_thread())
 end
 
+--- The same for a reason that who calls later shall know, too.
+function Base:break_down(err)
+  self.failure = self.failure or {err}
+  self:give_up(err)
+end
+
 local function list_streams(self)
   local list = {}
   for job in pairs(self.open) do
-    if job.read_all then list[#list + 1] = job end
+    if job.settle then list[#list + 1] = job end
   end
   return list
 end
 
+-- Who joins cannot read a stream at the same time: what it was reading is read
+-- now. Returns whether there are other threads that read.
+local function settle_streams(self)
+  local others = false
+  for _, stream in ipairs(self:enter(list_streams)) do
+    others = not stream:settle() or others
+  end
+  return others
+end
+
 --- Not in a section: until all is done, and all workers have left.
 function Base:join()
-  for _, stream in ipairs(self:enter(list_streams)) do stream:read_all() end
-  self:drive(is_over, self)
+  repeat
+    local soon = settle_streams(self) and monotonic() + 0.1 or nil
+  until self:drive(is_over, self, soon)
   local me = primitives.current_thread()
   if self.keeper ~= me then self.keeper:join() end
   self:join_threads(me)

@@ -2,12 +2,15 @@
 
 local M = {}
 
--- The first level of the stack that is not a pool's own code.
+-- The first level of the stack that is neither a pool's own code nor C.
 local function caller()
   local level = 3
   while true do
     local info = debug.getinfo(level, "S")
-    if not info or not info.source:find "^@lua/pool" then return level - 1 end
+    if not info then return level end
+    if info.what ~= "C" and not info.source:find "^@lua/pool" then
+      return level - 1
+    end
     level = level + 1
   end
 end
@@ -119,12 +122,13 @@ function M.arguments(value, argument, name)
 end
 
 --- A list of items (anything with a length and numbered elements), how many
--- there are, and whether it says so itself, in a field n.
-function M.list(value, argument, name)
+-- there are, and whether it says so itself, in a field n. `other`: what may
+-- stand instead, for the message.
+function M.list(value, argument, name, other)
   local meta = getmetatable(value)
   if type(value) ~= "table" and
     not (type(meta) == "table" and rawget(meta, "__len")) then
-    M.bad(argument, name, "a list expected, got %s",
+    M.bad(argument, name, "a list%s expected, got %s", other or "",
       value == nil and "no value" or type_of(value))
   end
   if type(value) == "table" and math.type(rawget(value, "n")) == "integer" then
@@ -139,8 +143,8 @@ function M.own(self, class, name)
     M.bad(1, name, "%s expected, got %s", class.__name, type_of(self))
   end
   if not self.crew:is_own() then
-    M.misuse("cannot use a %s in another process than the one that made it",
-      class.__name)
+    M.misuse("cannot use %s %s in another process than the one that made it",
+      class.__name:find "^A" and "an" or "a", class.__name)
   end
   return self.crew
 end

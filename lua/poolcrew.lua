@@ -57,7 +57,7 @@ local function restart(self, lane)
   for _, other in ipairs(self.lanes) do
     if other.process then return end
   end
-  self:give_up(err)
+  self:break_down(err)
 end
 
 function Crew:dismiss()
@@ -206,7 +206,7 @@ local function special(self, lane, kind, ...)
   if kind == core.READY then
     lane.ready, self.early = true, 0
   elseif not chunk then
-    self:give_up((...)) -- of an initializer
+    self:break_down((...)) -- of an initializer
   elseif kind == core.VALUES then
     chunk.job.values = table.pack(...)
     self:advance(chunk, 1)
@@ -286,7 +286,7 @@ end
 local function died_early(self, err)
   self.early = self.early + 1
   if self.initializer or self.early > EARLY then
-    self:give_up(err)
+    self:break_down(err)
   end
 end
 

@@ -6,7 +6,7 @@
 -- same places, each boxed as {err}}.
 local core = ...
 local primitives = core.cluarun
-local Lock = primitives.Lock
+local Lock, current_thread = primitives.Lock, primitives.current_thread
 
 local Job = {}
 Job.__index = Job
@@ -133,14 +133,15 @@ end
 local Stream = setmetatable({}, {__index = Job})
 Stream.__index = Stream
 
---- read() gives true and the next item, or false; size of a chunk; window: how
--- many chunks may be on their way or unread; ordered.
+--- read() gives true and the next item, or false; endless: it may go on for
+-- ever; size of a chunk; window: how many chunks may be on their way or unread;
+-- ordered.
 function Stream.new(fields)
   local job = new(Stream, fields)
   job.left, job.count, job.live, job.reading = 0, 0, 0, true
   job.pending = {first = 1, last = 0} -- chunks to be done
   job.unread = {first = 1, last = 0} -- chunks, in the order of reading
-  job.lock = Lock()
+  job.lock, job.reader = Lock(), current_thread()
   return job
 end
 
@@ -242,10 +243,27 @@ function Stream:read_ahead()
   end
 end
 
---- Not in a section: for who waits for the end, and may be the reader himself.
-function Stream:read_all()
-  self.window = math.huge
-  self:read_ahead()
+-- In the section: there will be no more items.
+local function stop(_, self)
+  if not self.reading then return end
+  self.reading = false
+  self.failed = {"the pool was joined before the iterator was read to its end"}
+  finish_if_done(self)
+end
+
+--- Not in a section: the calling thread waits for the end. If nobody else reads,
+-- a list is read now, and an iterator, which may have no end, no further. False:
+-- another thread reads.
+function Stream:settle()
+  local reader = self.reader
+  if reader ~= current_thread() and reader:is_alive() then return false end
+  if self.endless then
+    self.crew:enter(stop, self)
+  else
+    self.window = math.huge
+    self:read_ahead()
+  end
+  return true
 end
 
 local function is_readable(self)
@@ -277,6 +295,7 @@ end
 --- Not in a section: index and value of the next item, or nothing.
 function Stream:next()
   local crew = self.crew
+  self.reader = current_thread()
   repeat
     if self.reading then self:read_ahead() end
     local found, index, bad, value = crew:enter(take, self)

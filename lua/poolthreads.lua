@@ -93,8 +93,7 @@ local function initialise(self, me)
   local f, args = self.initializer, self.initargs or {}
   if not f then return end
   local ok, err = xpcall(f, handler, table.unpack(args, 1, args.n or #args))
-  if not ok and self:is_own() then self:enter(self.give_up, err) end
-  me.ready = true
+  if not ok and self:is_own() then self:enter(self.break_down, err) end
 end
 
 local function steps(self, me)
