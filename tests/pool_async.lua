@@ -261,6 +261,41 @@ tap.test("one begun before close may be read to its end", function()
   tap.eq(next_item(), nil)
 end)
 
+tap.test("an iterator without an end is no obstacle to join", function()
+  local pool = Pool(2)
+  local i = 0
+  local next_item = pool:imap(double, function()
+    i = i + 1
+    return i
+  end)
+  tap.eq({next_item()}, {1, 2})
+  pool:close()
+  pool:join()
+  for k = 2, i do tap.eq({next_item()}, {k, 2 * k}) end
+  tap.fails("joined before the iterator was read to its end", next_item)
+  tap.eq(next_item(), nil)
+end)
+
+tap.test("join waits for another thread that reads", function()
+  local pool = Pool(2)
+  local i, begun = 0, Event()
+  local reader = Thread {target = function()
+    local n = 0
+    for _, v in pool:imap(double, function()
+      i = i + 1
+      if i <= 200 then return i end
+    end) do
+      begun:set()
+      n = n + v
+    end
+    return n
+  end}:start()
+  begun:wait()
+  pool:close()
+  pool:join()
+  tap.eq(reader:result(), 200 * 201)
+end)
+
 tap.test("one that is left early is no obstacle", function()
   local pool = Pool(2)
   for _ in pool:imap(double, numbers(1000)) do break end
