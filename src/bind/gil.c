@@ -7,11 +7,7 @@
 */
 #include "gil.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "preempt.h"
 
@@ -70,9 +66,18 @@ static struct cr_thread *next_in(const struct cr_gil *g, int64_t now) {
   return now - computing->since > limit ? computing : woken;
 }
 
-static void tell(struct cr_thread *t) {
-  atomic_store(&t->turn, 1);
-  cr_unpark(&t->turn);
+/* Has it look again: sets its word, and returns it, to be unparked once the mutex
+** is free (a thread that is woken wants it at once). */
+static cr_word *tell(struct cr_thread *t) {
+  if (t == NULL) return NULL;
+  cr_word *turn = t->turn;
+  atomic_store(turn, 1);
+  return turn;
+}
+
+static void unlock_and_wake(struct cr_gil *g, cr_word *turn) {
+  pthread_mutex_unlock(&g->mutex);
+  if (turn != NULL) cr_unpark(turn);
 }
 
 /* How long the holder may run while t waits. A holder whose stops are costly
@@ -88,6 +93,7 @@ static int64_t slice(const struct cr_thread *t,
 /* Has the holder stopped in time for the waiter t. */
 static void ask(struct cr_thread *holder, const struct cr_thread *t,
                 int64_t now) {
+  if (holder->tid == 0) return; /* it does not run yet, and will look itself */
   int64_t ns = slice(t, holder), deadline = now + ns;
   if (holder->armed && holder->deadline <= deadline) return;
   holder->deadline = deadline;
@@ -116,8 +122,9 @@ static bool try(struct cr_gil *g) {
   return atomic_compare_exchange_strong(&g->locked, &open, 1);
 }
 
-/* Called and left with the mutex; t is in a queue. */
-static void wait_turn(struct cr_thread *t) {
+/* Called and left with the mutex; t is in a queue. Wakes another one meanwhile.
+*/
+static void wait_turn(struct cr_thread *t, cr_word *other) {
   struct cr_gil *g = t->gil;
   for (;;) {
     if (t->granted) break; /* whoever handed over has taken us off the queue */
@@ -125,15 +132,16 @@ static void wait_turn(struct cr_thread *t) {
     if (ends || try(g)) {
       queue_leave(t);
       if (!ends) break;
-      pthread_mutex_unlock(&g->mutex);
+      unlock_and_wake(g, other);
       end_here(t);
     }
     struct cr_thread *holder = atomic_load(&g->holder);
     bool untimed = holder != NULL && !holder->has_timer;
     if (holder != NULL) ask(holder, t, cr_now());
-    atomic_store(&t->turn, 0);
-    pthread_mutex_unlock(&g->mutex);
-    cr_park(&t->turn, 0, untimed ? cr_now() + SOON : CR_FOREVER);
+    atomic_store(t->turn, 0);
+    unlock_and_wake(g, other);
+    other = NULL;
+    cr_park(t->turn, 0, untimed ? cr_now() + SOON : CR_FOREVER);
     pthread_mutex_lock(&g->mutex);
   }
   atomic_store(&g->holder, t);
@@ -147,7 +155,7 @@ static void acquire_slow(struct cr_thread *t, bool woken) {
   struct cr_gil *g = t->gil;
   pthread_mutex_lock(&g->mutex);
   queue_up(t, woken);
-  wait_turn(t);
+  wait_turn(t, NULL);
   pthread_mutex_unlock(&g->mutex);
 }
 
@@ -177,10 +185,9 @@ static void open_lock(struct cr_gil *g) {
   atomic_store(&g->locked, 0);
 }
 
-/* Under the mutex. One that is told needlessly just looks again. */
-static void tell_next(const struct cr_gil *g) {
-  struct cr_thread *next = next_in(g, 0);
-  if (next != NULL) tell(next);
+/* Wakes the next; one that is woken needlessly just looks again. */
+static void unlock_for_next(struct cr_gil *g) {
+  unlock_and_wake(g, tell(next_in(g, 0)));
 }
 
 void cr_gil_release(struct cr_thread *t) {
@@ -198,8 +205,7 @@ void cr_gil_release(struct cr_thread *t) {
     if (t->armed) cr_preempt_disarm(t);
     open_lock(g);
   }
-  tell_next(g);
-  pthread_mutex_unlock(&g->mutex);
+  unlock_for_next(g);
 }
 
 void cr_gil_yield(struct cr_thread *t) {
@@ -216,8 +222,7 @@ void cr_gil_yield(struct cr_thread *t) {
     if (t->armed) cr_preempt_disarm(t);
     atomic_store(&g->holder, next);
     queue_up(t, false);
-    tell(next);
-    wait_turn(t);
+    wait_turn(t, tell(next));
   }
   pthread_mutex_unlock(&g->mutex);
 }
@@ -230,6 +235,7 @@ struct cr_thread *cr_thread_new(struct cr_gil *g, lua_State *base) {
   t->gil = g;
   t->base = base;
   t->running = base;
+  t->turn = &t->own_turn;
   t->next = g->threads;
   if (t->next != NULL) t->next->previous = t;
   g->threads = t;
@@ -264,15 +270,34 @@ void cr_thread_discard(struct cr_thread *t) {
 
 static void become(struct cr_thread *t) {
   t->os_thread = pthread_self();
-  t->tid = (pid_t)syscall(SYS_gettid);
+  t->tid = cr_slot_tid(cr_self);
   t->slot = cr_self;
   t->outer = cr_thread_self;
   cr_thread_self = t;
 }
 
+void cr_thread_announce(struct cr_thread *t, cr_word *turn) {
+  struct cr_gil *g = t->gil;
+  if (turn != NULL) t->turn = turn;
+  pthread_mutex_lock(&g->mutex);
+  queue_up(t, true);
+  struct cr_thread *holder = atomic_load(&g->holder);
+  if (holder != NULL) ask(holder, t, t->since);
+  pthread_mutex_unlock(&g->mutex);
+}
+
+void cr_thread_renounce(struct cr_thread *t) {
+  pthread_mutex_lock(&t->gil->mutex);
+  queue_leave(t);
+  pthread_mutex_unlock(&t->gil->mutex);
+}
+
 void cr_thread_enter(struct cr_thread *t) {
+  struct cr_gil *g = t->gil;
   become(t);
-  cr_gil_acquire(t, true);
+  pthread_mutex_lock(&g->mutex);
+  wait_turn(t, NULL);
+  pthread_mutex_unlock(&g->mutex);
 }
 
 void cr_thread_leave(struct cr_thread *t) {
@@ -283,8 +308,7 @@ void cr_thread_leave(struct cr_thread *t) {
   atomic_signal_fence(memory_order_seq_cst);
   pthread_mutex_lock(&g->mutex);
   open_lock(g);
-  tell_next(g);
-  pthread_mutex_unlock(&g->mutex);
+  unlock_for_next(g);
   forget(t);
 }
 
@@ -338,8 +362,8 @@ static void in_child(void) {
     g->timers = 0;
     t->has_timer = false;
     t->armed = t->drop = 0;
-    t->tid = (pid_t)syscall(SYS_gettid);
     t->slot = cr_self;
+    t->tid = cr_slot_tid(cr_self);
     if (atomic_load(&g->count) > 1 || g->main != t) vanish(g, t);
   }
 }
@@ -404,8 +428,9 @@ struct cr_gil *cr_gil_open(lua_State *L) {
   return g;
 }
 
-static void tell_all(const struct cr_queue_of_threads *q) {
-  for (struct cr_thread *t = q->first; t != NULL; t = t->next_waiting) tell(t);
+static void wake_all(const struct cr_queue_of_threads *q) {
+  for (struct cr_thread *t = q->first; t != NULL; t = t->next_waiting)
+    cr_unpark(tell(t));
 }
 
 void cr_gil_close(struct cr_gil *g) {
@@ -421,8 +446,8 @@ void cr_gil_close(struct cr_gil *g) {
   }
   g->closer = pthread_self();
   atomic_store(&g->closing, true);
-  tell_all(&g->woken);
-  tell_all(&g->computing);
+  wake_all(&g->woken);
+  wake_all(&g->computing);
   pthread_mutex_unlock(&g->mutex);
   for (struct cr_thread *t = g->threads; t != NULL; t = t->next)
     if (t != me) cr_thread_wake(t);

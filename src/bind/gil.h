@@ -66,7 +66,8 @@ struct cr_thread {
   bool daemon;
   struct cr_slot *slot;
   /* Under gil->mutex. */
-  cr_word turn; /* changes when it has to look again */
+  cr_word *turn; /* changes when it has to look again */
+  cr_word own_turn;
   bool granted; /* the lock was handed to it */
   bool woken;   /* it comes out of a wait */
   int64_t since, deadline;
@@ -105,13 +106,17 @@ static inline struct cr_thread *cr_thread_of(lua_State *L) {
   return t != NULL && t->outer == NULL ? t : cr_thread_find(L);
 }
 
-/* A record for an OS thread that will run `base`, listed at once (by the
-** caller, under the lock). NULL: no memory. The thread itself calls enter, which
-** takes the lock, and leave, which gives it back and frees the record.
-** cr_thread_discard undoes cr_thread_new when there will be no such thread. */
+/* A record for an OS thread that will run `base`, by the holder. NULL: no memory.
+** announce queues for the lock on its behalf, so that it need not be woken before
+** its turn; `turn`: the word that it waits on meanwhile (NULL: none, it is new).
+** The thread itself calls enter, which comes back with the lock, and leave, which
+** gives it back and frees the record. renounce and discard undo announce and new
+** when there will be no such thread. */
 struct cr_thread *cr_thread_new(struct cr_gil *g, lua_State *base);
+void cr_thread_announce(struct cr_thread *t, cr_word *turn);
 void cr_thread_enter(struct cr_thread *t);
 void cr_thread_leave(struct cr_thread *t);
+void cr_thread_renounce(struct cr_thread *t);
 void cr_thread_discard(struct cr_thread *t);
 /* Has t come out of what it waits in, to look what interrupts it. */
 void cr_thread_wake(struct cr_thread *t);

@@ -24,6 +24,7 @@ struct cr_thread_object {
   bool daemon;
   bool timer;
   bool quiet;      /* it is ended by Ctrl-C: it says nothing */
+  bool over;       /* no need to wait for its slot's end */
   bool unreaped;   /* its slot has not been given back */
   bool tid_wanted; /* somebody waits for tid */
   uint32_t number;
@@ -48,6 +49,10 @@ enum {
 /* threadlife.c. Starts the OS thread of the Thread at index 1, which keeps it
 ** alive until it ends. Returns 0 or an errno value. */
 int cr_thread_start(lua_State *L);
+/* The whole of its OS thread's work, but for leaving the slot. */
+void cr_thread_run(struct cr_thread *t);
+/* worker.c: has it run in an OS thread. Returns 0 or an errno value. */
+int cr_worker_start(struct cr_thread *t);
 /* Pushes the Thread of a record of this state. */
 void cr_thread_push(lua_State *L, struct cr_thread *t);
 /* Has it ended? If not, fills in what to sleep on. */

@@ -16,8 +16,6 @@
 #include "task.h"
 #include "thread.h"
 
-/* Deep C calls of Lua need 416 KiB; untouched pages cost nothing. */
-enum { STACK = 1 << 20 };
 enum { BELOW = 2 };     /* levels of the stack under the target */
 enum { UNREAPED = 64 }; /* ended threads whose slots may lie about */
 
@@ -53,11 +51,20 @@ static void ended(struct cr_thread_object *o) {
 
 /* In the child of a fork: it is not there. */
 static void vanished(struct cr_thread *t) {
-  if (t->object != NULL) ended(t->object);
+  struct cr_thread_object *o = t->object;
+  if (o == NULL) return;
+  ended(o);
+  o->over = true;
+}
+
+/* Is its OS thread through with the slot? */
+static bool slot_is_left(const struct cr_thread_object *o) {
+  uint64_t life = atomic_load(&o->slot->life.both);
+  return (life & CR_DIED) || life >> 32 != o->incarnation;
 }
 
 void cr_thread_reap(struct cr_thread_object *o) {
-  if (!o->unreaped) return;
+  if (!o->unreaped || !slot_is_left(o)) return;
   o->unreaped = false;
   atomic_fetch_sub(&unreaped, 1);
   cr_reap(o->slot, o->incarnation);
@@ -149,8 +156,7 @@ static _Noreturn void leave_process(lua_State *L, struct cr_thread_object *o) {
   cr_leave(failed);
 }
 
-static void *run(void *record) {
-  struct cr_thread *t = record;
+void cr_thread_run(struct cr_thread *t) {
   struct cr_thread_object *o = t->object;
   lua_State *L = t->base;
   cr_slot_enter(o->slot, o->incarnation);
@@ -165,21 +171,11 @@ static void *run(void *record) {
   ended(o);
   o->unreaped = true;
   atomic_fetch_add(&unreaped, 1);
-  cr_message_thread_end();
-  cr_slot_leave();
   cr_thread_leave(t);
-  return NULL;
+  cr_message_thread_end();
 }
 
 /* ---- starting ---- */
-
-static pthread_attr_t attributes;
-
-static void set_attributes(void) {
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, STACK);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-}
 
 /* Ended threads that nobody joined: their slots should not pile up. */
 static void tidy(void) {
@@ -189,16 +185,13 @@ static void tidy(void) {
 }
 
 static int start(lua_State *L, struct cr_thread_object *o) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, set_attributes);
   o->slot = cr_slot_new(true);
   if (o->slot == NULL) return EAGAIN;
   o->incarnation = atomic_load(&o->slot->life.incarnation);
-  cr_slot_set_pid(o->slot, o->incarnation, getpid());
+  cr_slot_set_pid(o->slot, o->incarnation, cr_slot_pid(cr_self));
   cr_slot_copy_name(o->slot->thread_name, cr_thread_push_name(L, 1));
   lua_pop(L, 1);
-  pthread_t unused;
-  int err = pthread_create(&unused, &attributes, run, o->thread);
+  int err = cr_worker_start(o->thread);
   if (err != 0) cr_reap(o->slot, o->incarnation);
   return err;
 }
@@ -262,13 +255,10 @@ void cr_thread_push(lua_State *L, struct cr_thread *t) {
 
 /* ---- waiting ---- */
 
-/* Has it ended? An OS thread may also leave by itself (a module in C). */
 bool cr_thread_ready(struct cr_thread_object *o, struct cr_wait *wait) {
-  *wait =
-      (struct cr_wait){&o->slot->life.word, atomic_load(&o->slot->life.word)};
-  if (o->state == CR_THREAD_ENDED) return true;
-  return (wait->value & CR_DIED) ||
-         atomic_load(&o->slot->life.incarnation) != o->incarnation;
+  cr_word *life = &o->slot->life.word;
+  *wait = (struct cr_wait){life, atomic_load(life)};
+  return o->over || slot_is_left(o);
 }
 
 int cr_thread_wait(struct cr_thread_object *o, int64_t deadline) {
@@ -293,7 +283,9 @@ void cr_threads_join(lua_State *L) {
   struct cr_thread *me = cr_thread_of(L), *t;
   if (me == NULL) return;
   if (me->object != NULL) { /* for those who wait for it */
-    ((struct cr_thread_object *)me->object)->state = CR_THREAD_ENDED;
+    struct cr_thread_object *o = me->object;
+    o->state = CR_THREAD_ENDED;
+    o->over = true;
     cr_wake(&me->slot->life.word, INT_MAX);
   }
   while ((t = next_to_join(me)) != NULL) {
