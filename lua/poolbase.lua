@@ -89,6 +89,7 @@ end
 function Base:submit(job, wake)
   if self.state == "ended" then
     job:fail(self.error)
+    self:finish(job)
     return
   end
   self.open[job] = true
