@@ -19,23 +19,18 @@ local function new_call(crew)
   return crew.call
 end
 
---- A job for f(args...): what has to be sent is encoded now. Returns nil, which
--- argument is to blame and why if it cannot be.
+--- A job for f(args...), and whether a worker has it already. Returns nil, which
+-- argument is to blame and why if it cannot be sent.
 function Crew:new_task(f, args, options)
   local entry, problem = self.functions:get(f)
   if not entry and problem then return nil, 1, problem end
-  self.last_id = self.last_id + 1
-  local flags = core.SPREAD | core.ALL | (options.timeout and core.TIMED or 0)
-  local packet
-  if entry then
-    packet, problem = core.pack(self.last_id, entry.number, new_call(self),
-      flags, 1, args)
-  else
-    packet, problem = core.pack(self.last_id, 0, 0, flags, 1, args, f)
-  end
-  if packet then
-    return jobs.Task.new {entry = entry, packet = packet, id = self.last_id}
-  end
+  local job = jobs.Task.new()
+  job.entry = entry
+  if options.timeout then job.timeout = options.timeout end
+  job.flags = core.SPREAD | core.ALL | (options.timeout and core.TIMED or 0)
+  local given
+  given, problem = self:send_task(job, args, not entry and f or nil)
+  if given ~= nil then return job, given end
   if entry then self.functions:release(entry) end
   local of_function = type(problem) == "string" and problem:find "%(at %[7%]"
   return nil, of_function and 1 or 2, jobs.explain(problem, "")

@@ -9,6 +9,8 @@ local Task, List, Stream = jobs.Task, jobs.List, jobs.Stream
 local CHUNKS = 4 -- that a worker gets of a list, as in Python
 local WINDOW = 8 -- chunks a worker that imap has on their way or unread
 
+local none = {} -- no options, no callbacks
+
 local function is_done(job) return job.done end
 
 -- ---- submitting ----
@@ -23,17 +25,16 @@ end
 -- In the section: makes the job of one call and takes it on. Returns the job, or
 -- nil, the number of the argument to blame, and why.
 local function submit_task(crew, pool, f, args, options, more, wake)
-  local job, argument, problem = crew:new_task(f, args, options)
-  if not job then return nil, argument, problem end
-  job.timeout = options.timeout
+  local job, given, problem = crew:new_task(f, args, options)
+  if not job then return nil, given, problem end
   crew:limit(job)
-  job.callback, job.error_callback = more.callback, more.error_callback
+  if more ~= none then
+    job.callback, job.error_callback = more.callback, more.error_callback
+  end
   crew.keep = pool
-  crew:submit(job, wake)
+  crew:submit(job, wake, given)
   return job
 end
-
-local none = {}
 
 local function task(self, class, name, f, args, options, more, wake)
   local crew = check.own(self, class, name)

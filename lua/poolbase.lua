@@ -14,7 +14,7 @@ local Thread, monotonic = primitives.Thread, primitives.monotonic
 local sleep_until = core.wait
 
 local TICK = 0.002 -- seconds: the keeper looks whether somebody else is at it
-local NAP, MANY = 20e-6, 6 -- so many at once: let more gather, that long
+local NAP, MANY = 20e-6, 16 -- so many at once: let more gather, that long
 
 local Base = {}
 Base.__index = Base
@@ -60,11 +60,12 @@ function Base:next_chunk()
   local jobs = self.jobs
   while jobs.first <= jobs.last do
     local job = jobs[jobs.first]
-    local chunk = job:next_chunk()
-    if chunk then return chunk end
-    job.queued = false
+    local chunk = job.single and job or job:next_chunk()
+    if chunk and not job.single then return chunk end
     jobs[jobs.first] = nil
     jobs.first = jobs.first + 1
+    if chunk then return chunk end
+    job.queued = false
   end
 end
 
@@ -80,13 +81,14 @@ end
 --- The job has chunks to give.
 function Base:enqueue(job)
   if job.queued then return end
-  job.queued = true
+  if not job.single then job.queued = true end
   local last = self.jobs.last + 1
   self.jobs[last], self.jobs.last = job, last
 end
 
---- Takes the job on. `wake`: nobody is going to wait for it at once.
-function Base:submit(job, wake)
+--- Takes the job on. `wake`: nobody is going to wait for it at once; `given`: a
+-- worker has it already.
+function Base:submit(job, wake, given)
   if self.state == "ended" then
     job:fail(self.error)
     self:finish(job)
@@ -99,9 +101,19 @@ function Base:submit(job, wake)
     self:finish(job)
     return
   end
-  self:enqueue(job)
-  self:feed()
+  if not given then self:enqueue(job) end
+  if job.single then self:admit() else self:feed() end
   if wake then self:wake_keeper() end
+end
+
+--- Gives work to those who have none.
+function Base:feed_idle()
+  self:feed()
+end
+
+--- One more task has come: moves on as far as that cannot wait.
+function Base:admit()
+  self:feed()
 end
 
 local function call_back(self, job)
@@ -142,7 +154,11 @@ end
 
 --- The next item of a chunk has failed.
 function Base:fail_item(chunk, err)
-  chunk.bad[chunk.base + chunk.got + 1] = {err}
+  if chunk.single then
+    chunk.failed = {err}
+  else
+    chunk.bad[chunk.base + chunk.got + 1] = {err}
+  end
   self:advance(chunk, 1)
 end
 
@@ -197,7 +213,8 @@ local function look(self, done, what)
   self.moved = 0
   local due = self:pump()
   if done(what) then return true end
-  return false, self.section:changes(), self.ended, self.moved, due
+  local nap = self.moved > MANY and self.jobs.first <= self.jobs.last
+  return false, self.section:changes(), self.ended, nap, due
 end
 
 local function earlier(a, b)
@@ -206,10 +223,10 @@ local function earlier(a, b)
 end
 
 -- Sleeps once. The section is left, and the deaths seen there are given.
-local function sleep(self, changes, ended, moved, due, deadline)
+local function sleep(self, changes, ended, nap, due, deadline)
   local now = (due or deadline) and monotonic()
   local until_then = earlier(due, deadline)
-  if moved > MANY then
+  if nap then
     core.nap(NAP)
   else
     sleep_until(self.tray, self.section, changes, ended,
@@ -222,11 +239,11 @@ end
 function Base:drive(done, what, deadline, progress)
   local watch <close> = self.watch
   while true do
-    local ready, changes, ended, moved, due = self:enter(look, done, what)
+    local ready, changes, ended, nap, due = self:enter(look, done, what)
     if ready then return true end
     if progress then due = earlier(due, progress:show()) end
     if deadline and monotonic() >= deadline then return false end
-    sleep(self, changes, ended, moved, due, deadline)
+    sleep(self, changes, ended, nap, due, deadline)
   end
 end
 

@@ -137,16 +137,15 @@ function M.list(value, argument, name, other)
   return value, #value, false
 end
 
---- `self` of a method.
-function M.own(self, class, name)
+--- `self` of a method of Pool, or with a pool of another class: its crew.
+function M.own(self, class, name, pool)
   if getmetatable(self) ~= class then
     M.bad(1, name, "%s expected, got %s", class.__name, type_of(self))
   end
-  if not self.crew:is_own() then
-    M.misuse("cannot use %s %s in another process than the one that made it",
-      class.__name:find "^A" and "an" or "a", class.__name)
-  end
-  return self.crew
+  local crew = (pool or self).crew
+  if crew:is_own() then return crew end
+  M.misuse("cannot use %s %s in another process than the one that made it",
+    class.__name:find "^A" and "an" or "a", class.__name)
 end
 
 return M

@@ -17,9 +17,10 @@ local new_functions = core.load "poolfunction"
 local work = core.load "poolworker"
 local collect, busy, count_ended = core.collect, core.busy, core.ended
 
-local AHEAD = 64 -- items that a worker may have, but two messages at least
+local AHEAD = 128 -- items that a worker may have, but two messages at least
 local EARLY = 20 -- deaths in a row before a worker was ready
 local RETRY = 0.05 -- seconds after a fork that failed
+local TASKS = 64 -- so many are submitted before their results are looked at
 
 local Crew = setmetatable({}, {__index = Base})
 Crew.__index = Crew
@@ -113,7 +114,7 @@ local function put(self, lane, chunk)
       chunk.source[at + 1])
   end
   return core.send(lane.tasks, chunk.id, entry.number, job.call,
-    job.flags | core.MANY, n, table.move(chunk.source, at + 1, at + n, 1, {}))
+    job.flags | core.MANY, n, core.slice(chunk.source, at, n))
 end
 
 -- Goes on with a chunk whose items up to `upto` are done.
@@ -177,7 +178,7 @@ local function steal(self)
   return chunk
 end
 
-local function feed_idle(self)
+local function share(self)
   for _, lane in ipairs(self.lanes) do
     if lane.last == 0 and has_room(lane) then
       local chunk = steal(self)
@@ -196,7 +197,54 @@ function Crew:feed()
     if not chunk then break end
     hire(self, lane, chunk)
   end
-  if self.unfinished > 0 then feed_idle(self) end
+  if self.unfinished > 0 then share(self) end
+end
+
+-- A worker that has nothing to do.
+local function find_idle(lanes)
+  for i = 1, #lanes do
+    local lane = lanes[i]
+    if lane.last == 0 and has_room(lane) then return lane end
+  end
+end
+
+function Crew:feed_idle()
+  if find_idle(self.lanes) then self:feed() end
+end
+
+--- A task that comes while all have something to do waits for company: a worker
+-- is woken once for many.
+function Crew:admit()
+  self.fresh = self.fresh + 1
+  if self.fresh < TASKS then return end
+  self.fresh, self.looks = 0, self.looks + 1
+  self:pump()
+end
+
+--- The task f(args...). What has to be sent is encoded now: to a worker that has
+-- nothing to do (then it returns true), or in a packet (false). Returns nil and
+-- why if it cannot be.
+function Crew:send_task(job, args, f)
+  local entry, lane = job.entry, find_idle(self.lanes)
+  self.last_id, self.call = self.last_id + 1, self.call + 1
+  job.id = self.last_id
+  local number = entry and entry.number or 0
+  if not lane or self.jobs.first <= self.jobs.last then
+    local packet, err =
+      core.pack(job.id, number, self.call, job.flags, 1, args, f)
+    job.packet = packet
+    if not packet then return nil, err end
+    return false
+  end
+  local ok, err = true, nil
+  if entry then ok, err = tell_function(lane, entry) end
+  if ok then
+    ok, err =
+      core.send(lane.tasks, job.id, number, self.call, job.flags, 1, args, f)
+  end
+  if not ok then return nil, err end
+  append(lane, job)
+  return true
 end
 
 -- ---- collecting ----
@@ -245,7 +293,7 @@ local function gather(self, lane)
     local chunk = lane[1] or nothing
     local wanted = chunk == nothing and 1 or chunk.upto - chunk.got
     local more = took(self, lane, chunk, collect(self.tray, lane.index,
-      lane.large, chunk.list, chunk.base + chunk.got, wanted))
+      lane.large, chunk.list or chunk, chunk.base + chunk.got, wanted))
   until not more
 end
 
@@ -415,7 +463,7 @@ end
 function Crew.new(n, options)
   local self = Base.new(Crew, {
     name = "Pool", size = n, tray = core.tray(n), lanes = {}, last_id = 0,
-    made = 0, early = 0, ended = count_ended(),
+    made = 0, early = 0, fresh = 0, ended = count_ended(),
     initializer = options.initializer, initargs = options.initargs,
     maxtasks = options.maxtasksperchild
   })

@@ -11,11 +11,6 @@ local Lock, current_thread = primitives.Lock, primitives.current_thread
 local Job = {}
 Job.__index = Job
 
-local function new(class, fields)
-  fields.done, fields.results, fields.bad = false, {}, {}
-  return setmetatable(fields, class)
-end
-
 --- All of it has failed.
 function Job:fail(err)
   self.failed = self.failed or {err}
@@ -50,28 +45,20 @@ end
 local Task = setmetatable({}, {__index = Job})
 Task.__index = Task
 
---- packet: for processes; source: {arguments} for threads.
-function Task.new(fields)
-  local job = new(Task, fields)
-  job.left = 1
-  job.chunk = {
-    job = job, n = 1, got = 0, upto = 1, base = 0, list = job.results,
-    bad = job.bad, from = 0, source = job.source, packet = job.packet,
-    id = job.id
-  }
-  job.packet = nil
-  return job
-end
+-- It is its own chunk, and the list of its one result. What is the same in all
+-- lies here; there may be many of them.
+Task.single, Task.n, Task.upto, Task.base, Task.from = true, 1, 1, 0, 0
 
-function Task:next_chunk()
-  local chunk = self.chunk
-  self.chunk = nil
-  return chunk
+function Task.new()
+  local job = {
+    nil, job = false, id = 0, entry = nil, flags = nil, packet = nil, got = 0,
+    left = 1, done = false
+  }
+  job.job = job
+  return setmetatable(job, Task)
 end
 
 function Task:complete()
-  self.failed = self.failed or self.bad[1]
-  self.values = self.values or {self.results[1], n = 1}
 end
 
 --- Calls a callback with the outcome.
@@ -79,14 +66,16 @@ function Task:give(f)
   if self.failed then
     f(self.failed[1])
   else
-    f(table.unpack(self.values, 1, self.values.n))
+    f(self:outcome())
   end
 end
 
 --- Returns the results or raises.
 function Task:outcome()
   if self.failed then error(self.failed[1], 0) end
-  return table.unpack(self.values, 1, self.values.n)
+  local values = self.values
+  if not values then return self[1] end
+  return table.unpack(values, 1, values.n)
 end
 
 -- ---- a list of items ----
@@ -95,10 +84,10 @@ local List = setmetatable({}, {__index = Job})
 List.__index = List
 
 --- source, total, size (of a chunk), sized: does the result have its n?
-function List.new(fields)
-  local job = new(List, fields)
+function List.new(job)
+  job.done, job.results, job.bad = false, core.list(job.total), {}
   job.left, job.next = job.total, 1
-  return job
+  return setmetatable(job, List)
 end
 
 function List:next_chunk()
@@ -136,13 +125,13 @@ Stream.__index = Stream
 --- read() gives true and the next item, or false; endless: it may go on for
 -- ever; size of a chunk; window: how many chunks may be on their way or unread;
 -- ordered.
-function Stream.new(fields)
-  local job = new(Stream, fields)
+function Stream.new(job)
+  job.done = false
   job.left, job.count, job.live, job.reading = 0, 0, 0, true
   job.pending = {first = 1, last = 0} -- chunks to be done
   job.unread = {first = 1, last = 0} -- chunks, in the order of reading
   job.lock, job.reader = Lock(), current_thread()
-  return job
+  return setmetatable(job, Stream)
 end
 
 local function push(queue, value)
@@ -213,7 +202,7 @@ local function add(crew, self, items, n, last)
   if crew.state == "ended" then return end
   if n > 0 then
     crew:enqueue(self)
-    crew:feed()
+    crew:feed_idle()
     crew:wake_keeper()
   end
   finish_if_done(self)
@@ -234,13 +223,14 @@ local function read_some(self)
   return items, n, true
 end
 
---- Not in a section: keeps the window full.
+--- Not in a section: fills the window.
 function Stream:read_ahead()
   local guard <close> = self.lock:guard()
   while self.reading and self.live < self.window do
     local items, n, more = read_some(self)
     self.crew:enter(add, self, items, n, not more)
   end
+  self.crew:enter(self.crew.feed)
 end
 
 -- In the section: there will be no more items.
@@ -297,7 +287,9 @@ function Stream:next()
   local crew = self.crew
   self.reader = current_thread()
   repeat
-    if self.reading then self:read_ahead() end
+    if self.reading and self.live <= self.window // 2 then
+      self:read_ahead()
+    end
     local found, index, bad, value = crew:enter(take, self)
     if found then
       if bad then error(bad[1], 0) end

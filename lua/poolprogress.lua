@@ -6,7 +6,7 @@ local core = ...
 local monotonic = core.cluarun.monotonic
 
 local WIDTH = 79 -- of the line: a terminal of 80 does not wrap
-local OFTEN, SELDOM = 0.1, 10 -- seconds: on a terminal, elsewhere
+local OFTEN, FIRST, SELDOM = 0.1, 2, 10 -- seconds: on a terminal, elsewhere
 
 local Progress = {}
 Progress.__index = Progress
@@ -15,7 +15,7 @@ local function new(job)
   local now, terminal = monotonic(), core.terminal()
   return setmetatable({
     job = job, total = job.total, begun = now, terminal = terminal,
-    due = now + (terminal and OFTEN or SELDOM), shown = false
+    due = now + (terminal and OFTEN or FIRST), shown = false
   }, Progress)
 end
 

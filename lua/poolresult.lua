@@ -9,7 +9,7 @@ AsyncResult.__index = AsyncResult
 
 --- `pool` lives as long as its result is wanted.
 local function new(pool, job)
-  return setmetatable({pool = pool, crew = pool.crew, job = job}, AsyncResult)
+  return setmetatable({pool = pool, job = job}, AsyncResult)
 end
 
 local function is_done(job) return job.done end
@@ -25,7 +25,7 @@ local function deadline_of(timeout, name)
 end
 
 local function wait(self, timeout, name)
-  local crew = check.own(self, AsyncResult, name)
+  local crew = check.own(self, AsyncResult, name, self.pool)
   local job, deadline = self.job, deadline_of(timeout, name)
   local done = job.done or crew:drive(is_done, job, deadline, job.progress)
   if done and job.progress then job.progress:finish() end
@@ -33,6 +33,11 @@ local function wait(self, timeout, name)
 end
 
 function AsyncResult:get(timeout)
+  local job = getmetatable(self) == AsyncResult and self.job
+  if job and job.done and timeout == nil and not job.progress and
+    self.pool.crew:is_own() then
+    return job:outcome()
+  end
   if not wait(self, timeout, "get") then error(primitives.TimeoutError, 0) end
   return self.job:outcome()
 end
@@ -54,7 +59,7 @@ end
 
 --- For wait_any.
 function AsyncResult:__ready()
-  local word, value = self.crew.section:watch()
+  local word, value = self.pool.crew.section:watch()
   if wait(self, 0, "wait_any") then return true end
   return false, word, value
 end

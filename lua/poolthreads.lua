@@ -189,8 +189,11 @@ function Crew:join_threads(but)
   end
 end
 
-function Crew:new_task(f, args)
-  return jobs.Task.new {f = f, source = {args}, spread = true, all = true}
+function Crew:new_task(f, args, options)
+  local job = jobs.Task.new()
+  job.f, job.source, job.timeout = f, {args}, options.timeout
+  job.spread, job.all = true, true
+  return job
 end
 
 function Crew:lend(job, f)

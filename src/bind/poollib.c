@@ -2,6 +2,7 @@
 ** lua/pool.lua when they are first called. See pool.h.
 */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -74,6 +75,29 @@ static uint32_t read_entry(lua_State *L, struct cr_lane_of at,
   good = read_packet(L, &p, kind);
   cr_packet_free(&p);
   return good ? kind : CR_REPORT_ERROR;
+}
+
+/* list(n): a new list with room for n elements. */
+static int pool_list(lua_State *L) {
+  lua_Integer n = luaL_checkinteger(L, 1);
+  lua_createtable(L, n > 0 && n < INT_MAX ? (int)n : 0, 0);
+  return 1;
+}
+
+/* slice(list, at, n): list[at + 1] to list[at + n] in a new list. */
+static int pool_slice(lua_State *L) {
+  lua_Integer at = luaL_checkinteger(L, 2), n = luaL_checkinteger(L, 3);
+  bool raw = lua_istable(L, 1) && !lua_getmetatable(L, 1);
+  lua_settop(L, 1);
+  lua_createtable(L, n > 0 && n < INT_MAX ? (int)n : 0, 0);
+  for (lua_Integer i = 1; i <= n; i++) {
+    if (raw)
+      lua_rawgeti(L, 1, at + i);
+    else
+      lua_geti(L, 1, at + i);
+    lua_rawseti(L, 2, i);
+  }
+  return 1;
 }
 
 /* collect(tray, lane, large, list, at, n) -> count [, kind, values...]
@@ -253,7 +277,7 @@ static const char core_key, names_key; /* in the registry */
 
 static const luaL_Reg functions[] = {
     {"tray", tray_new},     {"collect", tray_collect}, {"begun", tray_begun},
-    {"busy", tray_busy},
+    {"busy", tray_busy},    {"list", pool_list},       {"slice", pool_slice},
     {"doom", tray_doom},    {"reset", tray_reset},     {"wait", tray_wait},
     {"nap", tray_nap},      {"ended", pool_ended},     {"self", pool_self},
     {"shared", pool_shared}, {"lost", pool_lost},      {"mortal", pool_mortal},
