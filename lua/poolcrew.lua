@@ -20,6 +20,7 @@ local collect, busy, count_ended = core.collect, core.busy, core.ended
 local AHEAD = 128 -- items that a worker may have, but two messages at least
 local EARLY = 20 -- deaths in a row before a worker was ready
 local RETRY = 0.05 -- seconds after a fork that failed
+local PAYLOAD = 6 -- place in a message: what comes before are numbers
 local TASKS = 64 -- so many are submitted before their results are looked at
 
 local Crew = setmetatable({}, {__index = Base})
@@ -101,8 +102,14 @@ local function put(self, lane, chunk)
     local ok, err = tell_function(lane, entry)
     if not ok then return nil, err end
   end
-  if chunk.packet then
-    local ok, err = core.put(lane.tasks, chunk.packet)
+  local packet = chunk.packet
+  if packet then
+    local ok, err
+    if type(packet) == "table" then
+      ok, err = core.send(lane.tasks, table.unpack(packet, 1, packet.n))
+    else
+      ok, err = core.put(lane.tasks, packet)
+    end
     if ok then chunk.packet = nil end
     return ok, err
   end
@@ -221,6 +228,22 @@ function Crew:admit()
   self:pump()
 end
 
+-- Keeps what the job has to send, as it is now. What has shared objects in it is
+-- copied: these have to be held by the copy.
+local function keep(job, ...)
+  local packet, err = core.pack(...)
+  if packet == false then
+    packet = table.pack(...)
+    for i = PAYLOAD, packet.n do
+      packet[i], err = core.copy(packet[i])
+      if packet[i] == nil and err then return nil, err end
+    end
+  end
+  if not packet then return nil, err end
+  job.packet = packet
+  return false
+end
+
 --- The task f(args...). What has to be sent is encoded now: to a worker that has
 -- nothing to do (then it returns true), or in a packet (false). Returns nil and
 -- why if it cannot be.
@@ -230,11 +253,7 @@ function Crew:send_task(job, args, f)
   job.id = self.last_id
   local number = entry and entry.number or 0
   if not lane or self.jobs.first <= self.jobs.last then
-    local packet, err =
-      core.pack(job.id, number, self.call, job.flags, 1, args, f)
-    job.packet = packet
-    if not packet then return nil, err end
-    return false
+    return keep(job, job.id, number, self.call, job.flags, 1, args, f)
   end
   local ok, err = true, nil
   if entry then ok, err = tell_function(lane, entry) end
@@ -253,8 +272,8 @@ local function special(self, lane, kind, ...)
   local chunk = lane[1]
   if kind == core.READY then
     lane.ready, self.early = true, 0
-  elseif not chunk then
-    self:break_down((...)) -- of an initializer
+  elseif kind == core.UNFIT then
+    self:break_down((...))
   elseif kind == core.VALUES then
     chunk.job.values = table.pack(...)
     self:advance(chunk, 1)

@@ -68,7 +68,7 @@ local function initialise(f, args, say)
     return type(e) == "string" and debug.traceback(e, 2) or e
   end)
   if core.self() ~= me then return false end
-  if not ok then say(core.CHUNK, err) end
+  if not ok then say(core.UNFIT, err) end
   return ok
 end
 

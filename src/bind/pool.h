@@ -22,6 +22,7 @@ enum cr_report {
   CR_REPORT_FULL,   /* no shared memory for what it gave */
   CR_REPORT_CHUNK,  /* an error of all items of a message */
   CR_REPORT_READY,  /* the worker has started */
+  CR_REPORT_UNFIT,  /* the error of its initializer: it has not */
   CR_REPORT_LARGE = 0x100
 };
 

@@ -293,7 +293,7 @@ static void set_constants(lua_State *L) {
       {"VALUE", CR_REPORT_VALUE}, {"VALUES", CR_REPORT_VALUES},
       {"ERROR", CR_REPORT_ERROR}, {"FULL", CR_REPORT_FULL},
       {"CHUNK", CR_REPORT_CHUNK}, {"READY", CR_REPORT_READY},
-      {"SPREAD", CR_CALL_SPREAD}, {"MANY", CR_CALL_MANY},
+      {"UNFIT", CR_REPORT_UNFIT}, {"SPREAD", CR_CALL_SPREAD}, {"MANY", CR_CALL_MANY},
       {"ALL", CR_CALL_ALL},       {"TIMED", CR_CALL_TIMED},
   };
   for (size_t i = 0; i < sizeof constants / sizeof *constants; i++) {

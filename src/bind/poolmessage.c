@@ -1,7 +1,9 @@
 /* Messages of several values, and packets: messages that wait to be put.
 **
 ** A packet is encoded when its task is submitted, so that the task is what it
-** was then; it changes queues without being read again.
+** was then. It is bytes in Lua's memory and owns nothing of the arena: it may
+** wait for long, another thread may put it, and a child may inherit it. So a
+** message with shared objects cannot be one.
 */
 #include <errno.h>
 #include <string.h>
@@ -9,12 +11,12 @@
 #include "marshal.h"
 #include "object.h"
 #include "pool.h"
+#include "task.h"
 
 #define PACKET "cluarun.Packet"
 
-/* Userdata; the bytes of one without a block lie behind it. */
 struct packet {
-  struct cr_packet packet;
+  size_t length;
   unsigned char bytes[];
 };
 
@@ -57,66 +59,55 @@ static int message_send(lua_State *L) {
   return err != 0 ? failed(L, err) : put(L, q, &p);
 }
 
-/* The userdata comes first: nothing is lost if there is no memory for it. */
-static struct packet *push_packet(lua_State *L, size_t inline_bytes) {
-  struct packet *p = lua_newuserdatauv(L, sizeof *p + inline_bytes, 0);
-  p->packet = (struct cr_packet){NULL, 0, NULL};
-  luaL_setmetatable(L, PACKET);
-  return p;
-}
-
-static void keep(struct packet *to, const struct cr_packet *p) {
-  to->packet = *p;
-  if (p->block != NULL) return;
-  memcpy(to->bytes, p->data, p->length);
-  to->packet.data = to->bytes;
-}
-
 static int make_packet(lua_State *L) {
   const struct cr_packet *p = lua_touserdata(L, 1);
-  keep(push_packet(L, p->block == NULL ? p->length : 0), p);
+  struct packet *k = lua_newuserdatauv(L, sizeof *k + p->length, 0);
+  k->length = p->length;
+  memcpy(k->bytes, p->data, p->length);
+  luaL_setmetatable(L, PACKET);
   return 1;
 }
 
-/* Pushes a userdata for the packet, which is freed when that fails. */
-static void push_kept(lua_State *L, struct cr_packet *p) {
+/* Calls f, which gets the packet, and frees that in any case. Returns how many
+** values f has left. */
+static int with_packet(lua_State *L, lua_CFunction f, struct cr_packet *p) {
   unsigned char copy[CR_INLINE_MAX];
+  int top = lua_gettop(L);
   if (p->block == NULL) p->data = memcpy(copy, p->data, p->length);
-  lua_pushcfunction(L, make_packet);
+  lua_pushcfunction(L, f);
   lua_pushlightuserdata(L, p);
-  if (lua_pcall(L, 1, 1, 0) == LUA_OK) return;
+  int status = lua_pcall(L, 1, LUA_MULTRET, 0);
   cr_packet_free(p);
-  lua_error(L);
+  return status == LUA_OK ? lua_gettop(L) - top : lua_error(L);
 }
 
-/* pack(...) -> packet | nil, error */
+static bool has_objects(const struct cr_packet *p) {
+  return p->block != NULL && atomic_load(&p->block->objects) > 0;
+}
+
+/* pack(...) -> packet | false: it has shared objects | nil, error */
 static int message_pack(lua_State *L) {
   struct cr_packet p;
   luaL_checkstack(L, 8, NULL);
   int err = encode(L, 1, &p);
   if (err != 0) return failed(L, err);
-  push_kept(L, &p);
+  if (!has_objects(&p)) return with_packet(L, make_packet, &p);
+  cr_packet_free(&p);
+  lua_pushboolean(L, false);
   return 1;
 }
 
-/* put(queue, packet) -> true | nil, error. The packet is then empty. */
+/* put(queue, packet) -> true | nil, error */
 static int message_put(lua_State *L) {
   struct cr_queue *q = cr_check_channel(L, 1);
-  struct packet *p = luaL_checkudata(L, 2, PACKET);
-  if (p->packet.data == NULL) return luaL_argerror(L, 2, "empty packet");
-  int err = cr_queue_put(q, &p->packet, CR_FOREVER);
-  if (err == EINTR) return cr_raise_interrupt(L);
-  if (err != 0) return failed(L, err);
-  p->packet = (struct cr_packet){NULL, 0, NULL};
-  lua_pushboolean(L, true);
-  return 1;
-}
-
-static int packet__gc(lua_State *L) {
-  struct packet *p = luaL_checkudata(L, 1, PACKET);
-  cr_packet_free(&p->packet);
-  p->packet.data = NULL;
-  return 0;
+  const struct packet *k = luaL_checkudata(L, 2, PACKET);
+  struct cr_packet p = {k->bytes, k->length, NULL};
+  if (k->length > CR_INLINE_MAX) {
+    p.block = cr_message_copy(k->bytes, k->length);
+    if (p.block == NULL) return failed(L, ENOMEM);
+    p.data = p.block->data;
+  }
+  return put(L, q, &p);
 }
 
 /* The first value of a message, which is an integer. */
@@ -128,36 +119,31 @@ static lua_Integer number_of(lua_State *L, const struct cr_packet *p) {
   return n;
 }
 
-/* pop(queue) -> packet, its first value | nil: does not wait. */
-static int message_pop(lua_State *L) {
-  struct cr_queue *q = cr_check_channel(L, 1);
-  struct cr_packet p;
-  if (cr_queue_get(q, &p, 0) != 0) return 0;
-  lua_Integer n = number_of(L, &p);
-  push_kept(L, &p);
-  lua_pushinteger(L, n);
-  return 2;
-}
-
 static int decode(lua_State *L) {
   const struct cr_packet *p = lua_touserdata(L, 1);
   lua_settop(L, 0);
   return cr_decode(L, p);
 }
 
-/* Pushes the values of the packet and frees it, or raises. */
-static int unpack(lua_State *L, struct cr_packet *p) {
-  unsigned char copy[CR_INLINE_MAX];
-  int top = lua_gettop(L);
-  if (p->block == NULL) p->data = memcpy(copy, p->data, p->length);
-  lua_pushcfunction(L, decode);
-  lua_pushlightuserdata(L, p);
-  int status = lua_pcall(L, 1, LUA_MULTRET, 0);
-  cr_packet_free(p);
-  return status == LUA_OK ? lua_gettop(L) - top : lua_error(L);
+static int make_list(lua_State *L) {
+  decode(L);
+  cr_task_pack(L, 0);
+  return 1;
 }
 
-/* take(queue [, block]) -> values...: waits for a message. */
+/* pop(queue) -> packet or list of the values, the first value | nil: does not
+** wait. */
+static int message_pop(lua_State *L) {
+  struct cr_queue *q = cr_check_channel(L, 1);
+  struct cr_packet p;
+  if (cr_queue_get(q, &p, 0) != 0) return 0;
+  lua_Integer n = number_of(L, &p);
+  with_packet(L, has_objects(&p) ? make_list : make_packet, &p);
+  lua_pushinteger(L, n);
+  return 2;
+}
+
+/* take(queue) -> values...: waits for a message. */
 static int message_take(lua_State *L) {
   struct cr_queue *q = cr_check_channel(L, 1);
   struct cr_packet p;
@@ -165,7 +151,7 @@ static int message_take(lua_State *L) {
   int err = cr_queue_get(q, &p, CR_FOREVER);
   if (err == EINTR) return cr_raise_interrupt(L);
   if (err != 0) return luaL_error(L, "not enough memory");
-  return unpack(L, &p);
+  return with_packet(L, decode, &p);
 }
 
 /* copy(value) -> a copy as a receiver would get it | nil, error */
@@ -173,7 +159,7 @@ static int message_copy(lua_State *L) {
   struct cr_packet p;
   lua_settop(L, 1);
   int err = cr_encode(L, 1, 1, false, &p);
-  return err != 0 ? failed(L, err) : unpack(L, &p);
+  return err != 0 ? failed(L, err) : with_packet(L, decode, &p);
 }
 
 void cr_open_pool_message(lua_State *L) {
@@ -183,8 +169,6 @@ void cr_open_pool_message(lua_State *L) {
       {NULL, NULL},
   };
   luaL_newmetatable(L, PACKET);
-  lua_pushcfunction(L, packet__gc);
-  lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);
   luaL_setfuncs(L, functions, 0);
 }

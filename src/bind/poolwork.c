@@ -50,7 +50,7 @@ static void report(lua_State *L, struct work *w, uint32_t kind, int first,
                    int n) {
   struct cr_packet p;
   int err = cr_encode(L, first, n, false, &p);
-  if (err == EINVAL && kind == CR_REPORT_ERROR) {
+  if (err == EINVAL && kind > CR_REPORT_VALUES) {
     lua_pop(L, 1);
     cr_result_error_text(L, first);
   } else if (err == EINVAL) {
