@@ -364,7 +364,6 @@ local function bury(self, lane)
     inherit(self, lane, err)
     if err and not lane.ready then died_early(self, err) end
   end
-  lane.process:close()
   lane.process = nil
   if self.state == "open" or self.state == "closed" and self.unfinished > 0 then
     restart(self, lane)

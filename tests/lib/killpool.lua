@@ -5,7 +5,7 @@ local M = {}
 -- Some are over at once, some take a while; `runs` says how often each ran.
 local function work(i, runs)
   runs[i] = runs[i] + 1
-  local until_then = monotonic() + (i % 10 == 0 and 0.001 or i % 3 * 0.00002)
+  local until_then = monotonic() + (i % 4 == 0 and 0.001 or i % 3 * 0.00002)
   repeat until monotonic() >= until_then
   if i % 50 == 0 then return ("x"):rep(5000) .. i end
   return i * i
