@@ -24,6 +24,7 @@ static void let_go(struct cr_thread *t, bool keep) {
 static void take_back(struct cr_thread *t) {
   if (!t->kept) cr_gil_acquire(t, true);
   t->kept = false;
+  cr_dump_if_wanted(t);
 }
 
 /* A wait without end in a finalizer, for what perhaps only the others can do,
@@ -64,8 +65,8 @@ static int after(void) {
 
 static bool crowded(void) {
   const struct cr_thread *t = cr_thread_self;
-  return t != NULL && atomic_load_explicit(&t->gil->waiting,
-                                           memory_order_relaxed) > 0;
+  return t != NULL &&
+         atomic_load_explicit(&t->gil->waiting, memory_order_relaxed) > 0;
 }
 
 void cr_blocking_open(void) {

@@ -22,9 +22,24 @@ enum { UNREAPED = 64 }; /* ended threads whose slots may lie about */
 static const char key; /* registry: object -> userdata, of the running ones */
 static atomic_int unreaped;
 
+/* Lets go of those in the table on top that vanished in a fork. */
+static void purge(lua_State *L) {
+  for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+    const struct cr_thread_object *o = lua_touserdata(L, -1);
+    if (o->thread != NULL) continue;
+    lua_pushnil(L);
+    lua_rawsetp(L, -4, o);
+  }
+}
+
 /* Pushes the table of running ones. */
 static void push_running(lua_State *L) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key) == LUA_TTABLE) return;
+  struct cr_thread *t = cr_thread_of(L);
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key) == LUA_TTABLE) {
+    if (t->gil->stale) purge(L);
+    t->gil->stale = false;
+    return;
+  }
   lua_pop(L, 1);
   lua_newtable(L);
   lua_pushvalue(L, -1);
@@ -141,14 +156,22 @@ static int live(lua_State *L) {
   return 0;
 }
 
+/* With the Thread as its argument. */
+static int end_process(lua_State *L) {
+  const struct cr_thread_object *o = lua_touserdata(L, 1);
+  if (o->quiet) cr_threads_interrupt(L);
+  return cr_process_end(L);
+}
+
 /* It has forked and is the main thread of a child: the end of its target is that
 ** of the process. */
 static _Noreturn void leave_process(lua_State *L, struct cr_thread_object *o) {
   bool failed = o->outcome != CR_THREAD_VALUES;
   bool silent = o->quiet;
   lua_settop(L, 0);
-  lua_pushcfunction(L, cr_process_end);
-  if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
+  lua_pushcfunction(L, end_process);
+  lua_pushlightuserdata(L, o);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
     failed = true;
     silent = silent || cr_is_interrupt(L, -1);
   }
@@ -159,7 +182,7 @@ static _Noreturn void leave_process(lua_State *L, struct cr_thread_object *o) {
 void cr_thread_run(struct cr_thread *t) {
   struct cr_thread_object *o = t->object;
   lua_State *L = t->base;
-  cr_slot_enter(o->slot, o->incarnation);
+  cr_slot_enter(t->place, t->incarnation); /* the Thread may be gone */
   cr_thread_enter(t);
   atomic_store(&o->tid, (uint32_t)t->tid);
   if (o->tid_wanted) cr_wake(&o->tid, INT_MAX);
@@ -188,6 +211,8 @@ static int start(lua_State *L, struct cr_thread_object *o) {
   o->slot = cr_slot_new(true);
   if (o->slot == NULL) return EAGAIN;
   o->incarnation = atomic_load(&o->slot->life.incarnation);
+  o->thread->place = o->slot;
+  o->thread->incarnation = o->incarnation;
   cr_slot_set_pid(o->slot, o->incarnation, cr_slot_pid(cr_self));
   cr_slot_copy_name(o->slot->thread_name, cr_thread_push_name(L, 1));
   lua_pop(L, 1);
