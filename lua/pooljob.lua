@@ -159,6 +159,7 @@ function Stream:arrived(chunk)
     chunk.listed = true
     push(self.unread, chunk)
   end
+  self.crew.section:ring()
 end
 
 local function finish_if_done(self)
