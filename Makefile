@@ -192,9 +192,10 @@ torture: all $(C_HEAVY)
 	    $(RUN) "$$@" $$(($(SECONDS) * n / 10)) || echo "ended: $$*, $$?"; }; \
 	  tenths 2 $(HEAVY)/torture_queue; \
 	  tenths 2 $(HEAVY)/torture_synch; \
-	  tenths 2 $(HEAVY)/torture_leak; \
-	  tenths 3 $(BUILD)/cluarun tests/torture/language.lua; \
+	  tenths 1 $(HEAVY)/torture_leak; \
+	  tenths 2 $(BUILD)/cluarun tests/torture/language.lua; \
 	  tenths 1 $(BUILD)/cluarun tests/torture/fork_threads.lua; \
+	  tenths 2 $(BUILD)/cluarun tests/torture/pool.lua; \
 	} | awk -f tests/lib/kills.awk
 bench: all
 	$(Q)sh tests/bench/run $(BUILD)/cluarun

@@ -2,7 +2,7 @@
 -- different processes may come in any order; PID and N stand for numbers.
 local tap <close> = dofile "tests/lib/tap.lua"
 
-local arguments = { multicore = "0.1", gil = "100000" }
+local arguments = { multicore = "0.1", gil = "100000", map = "20000" }
 
 -- Where the order of the lines says something.
 local order = {
@@ -48,7 +48,7 @@ end
 
 for _, name in ipairs {
   "fork", "process", "queue", "pipe", "multicore", "thread", "lock", "local",
-  "race", "gil",
+  "race", "gil", "pool", "map",
 } do
   tap.test(name, function()
     local path = "scripts/" .. name .. ".lua"

@@ -32,6 +32,7 @@ enum cr_type {
   CR_VALUE,
   CR_ARRAY,
   CR_CELL, /* where a child leaves its result */
+  CR_TRAY, /* where the workers of a pool leave theirs */
   CR_TYPES
 };
 

@@ -204,6 +204,12 @@ int cr_child_wait_any(struct cr_family *f, int64_t deadline,
   }
 }
 
+uint32_t cr_child_rings(struct cr_wait *wait) {
+  uint32_t now = atomic_load(&rings);
+  if (wait != NULL) *wait = (struct cr_wait){&rings, now};
+  return now;
+}
+
 int cr_family_reap(struct cr_family *f) {
   uint32_t now = atomic_load(&rings);
   if (now == f->seen) return 0;

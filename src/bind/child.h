@@ -54,6 +54,8 @@ int cr_child_wait(struct cr_family *f, struct cr_child *c, int64_t deadline);
 /* Waits for any raw one; *found is NULL if there is none at all. */
 int cr_child_wait_any(struct cr_family *f, int64_t deadline,
                       struct cr_child **found);
+/* Counts the SIGCHLDs of this process; given `wait`, also what to sleep on. */
+uint32_t cr_child_rings(struct cr_wait *wait);
 /* Reaps all Processes that have ended; cheap when none has since the last time.
 ** Returns how many. */
 int cr_family_reap(struct cr_family *f);

@@ -144,6 +144,7 @@ static int end_of_family(struct cr_family *f) {
 
 int cr_process_end(lua_State *L) {
   cr_threads_join(L);
+  cr_pool_end(L);
   struct cr_family *f = push_home(L);
   lua_pop(L, 1);
   if (cr_family_foreign(f)) return 0; /* this process never had a child */

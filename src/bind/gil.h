@@ -63,6 +63,7 @@ struct cr_thread {
   ** lock (see interrupt.c). */
   volatile sig_atomic_t signalled;
   bool asked;
+  bool deferred; /* in a section (section.c): they come after it */
   bool kept;    /* a wait did not release the lock */
   bool refused; /* a wait was refused: inside a finalizer */
   bool daemon;
@@ -159,7 +160,7 @@ static inline bool cr_multithreaded(lua_State *L) {
 
 /* Has it an interrupt to come to? */
 static inline bool cr_interrupted(const struct cr_thread *t) {
-  return t->signalled || t->asked;
+  return (t->signalled || t->asked) && !t->deferred;
 }
 
 /* interrupt.c: raises it, from a hook. */

@@ -107,5 +107,6 @@ int cr_open_queue(lua_State *L);   /* Queue, LifoQueue, PriorityQueue */
 int cr_open_pipe(lua_State *L);    /* Pipe */
 int cr_open_wait(lua_State *L);    /* wait_any, sleep, time, monotonic */
 int cr_open_process(lua_State *L); /* fork, wait, kill, Process ... */
+int cr_open_pool(lua_State *L);    /* Pool, ThreadPool */
 
 #endif

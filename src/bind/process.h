@@ -61,6 +61,9 @@ int cr_process_end(lua_State *L);
 enum cr_relative { CR_CURRENT = 2, CR_PARENT = 3 };
 void cr_push_relative(lua_State *L, enum cr_relative which);
 
+/* poollib.c. Terminates the pools that this process has made. */
+void cr_pool_end(lua_State *L);
+
 /* forklib.c: its names, into the table on top. */
 void cr_open_fork(lua_State *L);
 /* cpu.c: at least 1. */

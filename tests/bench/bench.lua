@@ -130,6 +130,20 @@ workload("2 threads, 1 Lock", "time", lua_run "thread.lua lock %d",
   peer("Python", python_run "threads.py lock %d", ">=", 1.5))
 table_of[#table_of].n = quick and 200000 or 1000000
 
+local function pool(name, kind, times)
+  workload("Pool(2): " .. name, "rate", lua_run("pool.lua " .. kind .. " 2 %d"),
+    peer("Python Pool", python_run("pool.py " .. kind .. " 2 %d"), ">=", times))
+end
+
+pool("apply_async, get", "async", 10)
+pool("the same in turns", "turns", 10)
+pool("map, chunks of 1", "map1", 10)
+pool("map", "map", 2)
+workload("Pool(8): make + join", "time", lua_run "pool.lua make 8 %d",
+  peer("Python Pool", python_run "pool.py make 8 %d", ">=", 10))
+workload("Pool(2): computing", "rate", lua_run "pool.lua compute 2 %d",
+  peer("Pool(1)", lua_run "pool.lua compute 1 %d", ">=", 1.9))
+
 -- Figures that a run tells itself, whatever its length.
 local function absolute(name, unit, ours_run, most, python_peer)
   workload(name, unit, lua_run(ours_run), limit(most),

@@ -1,0 +1,269 @@
+-- The methods that Pool and ThreadPool have in common.
+local core = ...
+local check = core.load "poolcheck"
+local jobs = core.load "pooljob"
+local new_result = core.load "poolresult"
+local new_progress = core.load "poolprogress"
+local Task, List, Stream = jobs.Task, jobs.List, jobs.Stream
+
+local CHUNKS = 4 -- that a worker gets of a list, as in Python
+local WINDOW = 8 -- chunks a worker that imap has on their way or unread
+
+local none = {} -- no options, no callbacks
+
+local function is_done(job) return job.done end
+
+-- ---- submitting ----
+
+local function require_open(crew, name)
+  if crew.state == "open" then return end
+  if crew.failure then error(crew.failure[1], 0) end
+  check.misuse("cannot %s: the pool is %s", name,
+    crew.state == "closed" and "closed" or "terminated")
+end
+
+-- In the section: makes the job of one call and takes it on. Returns the job, or
+-- nil, the number of the argument to blame, and why.
+local function submit_task(crew, pool, f, args, options, more, wake)
+  local job, given, problem = crew:new_task(f, args, options)
+  if not job then return nil, given, problem end
+  crew:limit(job)
+  if more ~= none then
+    job.callback, job.error_callback = more.callback, more.error_callback
+  end
+  crew.keep = pool
+  crew:submit(job, wake, given)
+  return job
+end
+
+local function task(self, class, name, f, args, options, more, wake)
+  local crew = check.own(self, class, name)
+  check.callable(f, 1, name)
+  args = check.arguments(args, 2, name)
+  require_open(crew, name)
+  local job, argument, problem =
+    crew:enter(submit_task, self, f, args, options, more or none, wake)
+  if job then return job end
+  if type(problem) ~= "string" then error(problem, 0) end
+  check.bad(argument, name, "%s", problem)
+end
+
+local function submit(crew, pool, job, f, wake)
+  local ok, problem = crew:lend(job, f)
+  if not ok then return nil, problem end
+  crew:limit(job)
+  crew.keep = pool
+  crew:submit(job, wake)
+  return true
+end
+
+local function take_on(self, crew, job, f, name, wake)
+  local ok, problem = crew:enter(submit, self, job, f, wake)
+  if ok then return job end
+  if type(problem) ~= "string" then error(problem, 0) end
+  check.bad(1, name, "%s", problem)
+end
+
+local function chunk_size(crew, total)
+  local n = crew.size * CHUNKS
+  return math.max((total + n - 1) // n, 1)
+end
+
+local function map(self, class, name, f, list, options, more, wake)
+  local crew = check.own(self, class, name)
+  check.callable(f, 1, name)
+  local source, total, sized = check.list(list, 2, name)
+  options = check.options(options, 3, name)
+  require_open(crew, name)
+  if wake and type(source) == "table" then
+    source = table.move(source, 1, total, 1, {}) -- the caller goes on with it
+  end
+  local job = List.new {
+    source = source, total = total, sized = sized, spread = more.spread,
+    size = options.chunksize or chunk_size(crew, total),
+    timeout = options.timeout, callback = more.callback,
+    error_callback = more.error_callback
+  }
+  if options.progress then job.progress = new_progress(job) end
+  if wake then crew.progress = job.progress end
+  return take_on(self, crew, job, f, name, wake)
+end
+
+local function outcome(crew, job)
+  if not job.done then crew:drive(is_done, job, nil, job.progress) end
+  if job.progress then job.progress:finish() end
+  return job:outcome()
+end
+
+-- ---- imap ----
+
+-- read() for an iterator function or a list, and whether it may have no end.
+local function reader_of(iterable, name)
+  if check.is_callable(iterable) then
+    return function()
+      local item = iterable()
+      return item ~= nil, item
+    end, true
+  end
+  local list, total = check.list(iterable, 2, name, " or an iterator function")
+  local i = 0
+  return function()
+    if i >= total then return false end
+    i = i + 1
+    return true, list[i]
+  end, false
+end
+
+-- What is read no further is dropped.
+local Closer = {}
+
+function Closer:__close()
+  local job = self.job
+  if job.crew:is_own() and not job.done then job.crew:enter(function()
+    job:cancel()
+  end) end
+end
+
+function Closer:__gc()
+  local job = self.job
+  if not job.crew:is_own() or job.done then return end
+  job.dropped, job.crew.dropped = true, true
+  job.crew.section:ring()
+end
+
+local function imap(self, class, name, f, iterable, options, ordered)
+  local crew = check.own(self, class, name)
+  check.callable(f, 1, name)
+  local read, endless = reader_of(iterable, name)
+  options = check.options(options, 3, name)
+  require_open(crew, name)
+  local job = Stream.new {
+    crew = crew, read = read, endless = endless, ordered = ordered,
+    size = options.chunksize or 1, window = crew.size * WINDOW,
+    timeout = options.timeout
+  }
+  take_on(self, crew, job, f, name)
+  job:read_ahead()
+  local closer = setmetatable({job = job}, Closer)
+  local function next_item()
+    check.own(self, class, name)
+    return closer.job:next()
+  end
+  return next_item, nil, nil, closer
+end
+
+-- ---- the class ----
+
+-- callback, error_callback and options of an _async call, from argument 3 on.
+local function split(name, callback, error_callback, options)
+  if check.is_options(callback) then
+    callback, options = nil, callback
+  elseif check.is_options(error_callback) then
+    error_callback, options = nil, error_callback
+  end
+  return {
+    callback = check.callable(callback, 3, name, true),
+    error_callback = check.callable(error_callback, 4, name, true)
+  }, check.options(options, 5, name)
+end
+
+local function callbacks(name, spread, callback, error_callback)
+  return {
+    spread = spread, callback = check.callable(callback, 4, name, true),
+    error_callback = check.callable(error_callback, 5, name, true)
+  }
+end
+
+local function add_calls(class)
+  function class:apply(f, args, options)
+    if options ~= nil then options = check.options(options, 3, "apply") end
+    local job = task(self, class, "apply", f, args, options or none)
+    return outcome(self.crew, job)
+  end
+
+  function class:apply_async(f, args, callback, error_callback, options)
+    local more = none
+    if callback or error_callback or options then
+      more, options =
+        split("apply_async", callback, error_callback, options)
+    end
+    return new_result(self, task(self, class, "apply_async", f, args,
+      options or none, more, true))
+  end
+
+  for _, spread in ipairs {false, true} do
+    local name = spread and "starmap" or "map"
+    class[name] = function(self, f, list, options)
+      local job = map(self, class, name, f, list, options, {spread = spread})
+      return outcome(self.crew, job)
+    end
+    local async = name .. "_async"
+    class[async] = function(self, f, list, options, callback, error_callback)
+      return new_result(self, map(self, class, async, f, list, options,
+        callbacks(async, spread, callback, error_callback), true))
+    end
+  end
+
+  function class:imap(f, iterable, options)
+    return imap(self, class, "imap", f, iterable, options, true)
+  end
+
+  function class:imap_unordered(f, iterable, options)
+    return imap(self, class, "imap_unordered", f, iterable, options, false)
+  end
+end
+
+local function add_end(class)
+  local lost = core.lost "the pool was terminated"
+
+  function class:close()
+    local crew = check.own(self, class, "close")
+    crew:enter(crew.close)
+  end
+
+  function class:join()
+    local crew = check.own(self, class, "join")
+    if crew.state == "open" then
+      check.misuse "cannot join a pool before it is closed or terminated"
+    end
+    crew:join()
+  end
+
+  function class:terminate()
+    local crew = check.own(self, class, "terminate")
+    crew:enter(crew.give_up, lost)
+  end
+
+  function class:__close(err)
+    local crew = self.crew
+    if not crew:is_own() then return end
+    if err ~= nil then
+      crew:enter(crew.give_up, lost)
+    else
+      crew:enter(crew.close)
+    end
+    crew:join()
+  end
+
+  -- The keeper ends it: here a wait is not possible.
+  function class:__gc()
+    local crew = self.crew
+    if not crew or not crew:is_own() then return end
+    crew.abandoned = true
+    crew.section:ring()
+  end
+
+  function class:__tostring()
+    local crew = self.crew
+    return ("<%s %s, %d workers>"):format(class.__name, crew.state, crew.size)
+  end
+end
+
+--- A class of that name.
+return function(name)
+  local class = {__name = name, __transfer = false}
+  class.__index = class
+  add_calls(class)
+  add_end(class)
+  return class
+end

@@ -1,0 +1,151 @@
+-- Checks of what callers of a pool give, with messages that name it.
+
+local M = {}
+
+-- The first level of the stack that is neither a pool's own code nor C.
+local function caller()
+  local level = 3
+  while true do
+    local info = debug.getinfo(level, "S")
+    if not info then return level end
+    if info.what ~= "C" and not info.source:find "^@lua/pool" then
+      return level - 1
+    end
+    level = level + 1
+  end
+end
+
+--- Misuse: raised where the pool was called.
+function M.misuse(format, ...)
+  error(format:format(...), caller())
+end
+
+function M.bad(argument, name, format, ...)
+  M.misuse("bad argument #%d to '%s' (%s)", argument, name, format:format(...))
+end
+
+local function type_of(value)
+  local meta = getmetatable(value)
+  local name = type(meta) == "table" and rawget(meta, "__name")
+  return type(name) == "string" and name or type(value)
+end
+M.type_of = type_of
+
+function M.is_callable(value)
+  if type(value) == "function" then return true end
+  local meta = getmetatable(value)
+  return type(meta) == "table" and rawget(meta, "__call") ~= nil
+end
+
+function M.callable(value, argument, name, optional)
+  if optional and value == nil or M.is_callable(value) then return value end
+  M.bad(argument, name, "function expected, got %s",
+    value == nil and "no value" or type_of(value))
+end
+
+local function check_fields(options, known, argument, name)
+  for key in pairs(options) do
+    if not known[key] then
+      M.bad(argument, name, "unknown field '%s'", tostring(key))
+    end
+  end
+end
+M.check_fields = check_fields
+
+--- A whole number of at least 1, at most `most`.
+function M.count(value, what, argument, name, most)
+  local n = type(value) == "number" and math.tointeger(value)
+  if n and n >= 1 and n <= (most or math.maxinteger) then return n end
+  M.bad(argument, name, "%s must be a whole number from 1 %s, got %s", what,
+    most and "to " .. most or "on",
+    type(value) == "number" and tostring(value) or type_of(value))
+end
+
+local known = {chunksize = true, timeout = true, progress = true}
+
+local function is_table(value)
+  return type(value) == "table" and not M.is_callable(value)
+end
+M.is_options = is_table
+
+--- {chunksize, timeout, progress} from a chunk size, such a table or nil.
+function M.options(value, argument, name)
+  if value == nil then return {} end
+  if not is_table(value) then
+    return {chunksize = M.count(value, "chunksize", argument, name)}
+  end
+  check_fields(value, known, argument, name)
+  local options = {progress = value.progress}
+  if value.chunksize ~= nil then
+    options.chunksize = M.count(value.chunksize, "chunksize", argument, name)
+  end
+  local limit = value.timeout
+  if limit ~= nil and not (type(limit) == "number" and limit > 0) then
+    M.bad(argument, name, "timeout must be a number of seconds above 0, got %s",
+      type(limit) == "number" and tostring(limit) or type_of(limit))
+  end
+  if limit and limit < math.huge then options.timeout = limit end
+  if value.progress ~= nil and type(value.progress) ~= "boolean" then
+    M.bad(argument, name, "progress must be a boolean, got %s",
+      type_of(value.progress))
+  end
+  return options
+end
+
+local of_pool = {
+  processes = true, initializer = true, initargs = true,
+  maxtasksperchild = true
+}
+
+--- The options of Pool but the number of workers.
+function M.pool_options(options, name)
+  check_fields(options, of_pool, 1, name)
+  local f, args = options.initializer, options.initargs
+  if f ~= nil and not M.is_callable(f) then
+    M.bad(1, name, "initializer must be a function, got %s", type_of(f))
+  end
+  if args ~= nil and type(args) ~= "table" then
+    M.bad(1, name, "initargs must be a table, got %s", type_of(args))
+  end
+  local most = options.maxtasksperchild
+  if most ~= nil then most = M.count(most, "maxtasksperchild", 1, name) end
+  return {initializer = f, initargs = args, maxtasksperchild = most}
+end
+
+--- The arguments of a task: a list, or nil.
+function M.arguments(value, argument, name)
+  if value ~= nil and type(value) ~= "table" then
+    M.bad(argument, name, "a list of arguments expected, got %s",
+      type_of(value))
+  end
+  return value or {}
+end
+
+--- A list of items (anything with a length and numbered elements), how many
+-- there are, and whether it says so itself, in a field n. `other`: what may
+-- stand instead, for the message.
+function M.list(value, argument, name, other)
+  local meta = getmetatable(value)
+  if type(value) ~= "table" and
+    not (type(meta) == "table" and rawget(meta, "__len")) then
+    M.bad(argument, name, "a list%s expected, got %s", other or "",
+      value == nil and "no value" or type_of(value))
+  end
+  if type(value) == "table" and math.type(rawget(value, "n")) == "integer" then
+    return value, math.max(rawget(value, "n"), 0), true
+  end
+  return value, #value, false
+end
+
+--- `self` of a method of Pool, or with a pool of another class: its crew.
+function M.own(self, class, name, pool)
+  if getmetatable(self) ~= class then
+    M.bad(1, name, "%s expected, got %s", class.__name, type_of(self))
+  end
+  local crew = (pool or self).crew
+  if crew:is_own() then return crew end
+  M.misuse("cannot use %s %s in another process than the one that made it",
+    class.__name:find "^A" and "an" or "a", class.__name)
+end
+
+return M

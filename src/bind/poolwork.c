@@ -1,0 +1,184 @@
+/* A worker's work: the items of one message, each one's outcome laid down in
+** the worker's lane before the next is begun.
+*/
+#include <errno.h>
+#include <unistd.h>
+
+#include "marshal.h"
+#include "object.h"
+#include "pool.h"
+#include "process.h"
+#include "state.h"
+#include "task.h"
+
+struct work {
+  struct cr_lane_of at;
+  struct cr_queue *large;
+  uint32_t me; /* the worker: a task may fork */
+  int flags;
+};
+
+enum { TRAY = 1, LANE, LARGE, FUNCTION, PAYLOAD = FUNCTION + 3, HANDLER };
+
+static int levels_below; /* of the stack below what a task runs */
+
+/* ---- reports ---- */
+
+static void lay_down(lua_State *L, struct work *w, uint32_t kind,
+                     const void *data, size_t length) {
+  cr_patient = true;
+  int err = cr_lane_put(w->at.tray, w->at.lane, kind, data, length);
+  cr_patient = false;
+  if (err != 0) luaL_error(L, "cannot report a result (error %d)", err);
+}
+
+static void lay_down_packet(lua_State *L, struct work *w, uint32_t kind,
+                            struct cr_packet *p) {
+  if (p->block == NULL && p->length <= CR_ENTRY_MAX) {
+    lay_down(L, w, kind, p->data, p->length);
+    return;
+  }
+  cr_patient = true;
+  int err = cr_queue_put(w->large, p, CR_FOREVER);
+  cr_patient = false;
+  if (err != 0) cr_packet_free(p);
+  lay_down(L, w, err == 0 ? kind | CR_REPORT_LARGE : CR_REPORT_FULL, NULL, 0);
+}
+
+/* Reports the n values from `first` on; what cannot be sent is an error. */
+static void report(lua_State *L, struct work *w, uint32_t kind, int first,
+                   int n) {
+  struct cr_packet p;
+  int err = cr_encode(L, first, n, false, &p);
+  if (err == EINVAL && kind > CR_REPORT_VALUES) {
+    lua_pop(L, 1);
+    cr_result_error_text(L, first);
+  } else if (err == EINVAL) {
+    lua_pushfstring(L, "bad result: %s", lua_tostring(L, -1));
+    kind = CR_REPORT_ERROR;
+  }
+  if (err == EINVAL) err = cr_encode(L, lua_gettop(L), 1, false, &p);
+  if (err == 0)
+    lay_down_packet(L, w, kind, &p);
+  else
+    lay_down(L, w, CR_REPORT_FULL, NULL, 0);
+}
+
+static void report_values(lua_State *L, struct work *w, int first) {
+  unsigned char simple[CR_SIMPLE_MAX];
+  int n = lua_gettop(L) - first + 1;
+  size_t length = n == 1 ? cr_encode_simple(L, first, simple) : 0;
+  if (length > 0)
+    lay_down(L, w, CR_REPORT_VALUE, simple, length);
+  else
+    report(L, w, n == 1 ? CR_REPORT_VALUE : CR_REPORT_VALUES, first, n);
+}
+
+/* ---- items ---- */
+
+/* Adds the worker's traceback to a string. */
+static int handler(lua_State *L) {
+  if (lua_type(L, 1) != LUA_TSTRING) return 1;
+  cr_traceback(L, "", 1, levels_below);
+  const char *trace = lua_tostring(L, -1);
+  cr_push_relative(L, CR_CURRENT);
+  const char *name = cr_process_push_name(L, -1);
+  lua_pushfstring(L, "%s\nin Process %s (pid %d), %s", lua_tostring(L, 1), name,
+                  (int)getpid(), trace + (*trace == '\n'));
+  return 1;
+}
+
+/* With the function and the list of its arguments. */
+static int call_spread(lua_State *L) {
+  if (!lua_istable(L, 2))
+    return luaL_error(L, "a list of arguments expected, got %s",
+                      luaL_typename(L, 2));
+  lua_call(L, cr_task_push_args(L), LUA_MULTRET);
+  return lua_gettop(L);
+}
+
+static int call(lua_State *L, int flags) {
+  int results = flags & CR_CALL_ALL ? LUA_MULTRET : 1;
+  if (!(flags & CR_CALL_SPREAD)) return lua_pcall(L, 1, results, HANDLER);
+  lua_pushcfunction(L, call_spread);
+  lua_insert(L, -3);
+  return lua_pcall(L, 2, results, HANDLER);
+}
+
+/* Given up while it ended: this process is about to be killed. */
+static void await_end(void) {
+  cr_patient = true;
+  for (;;) cr_sleep(NULL, 0, CR_FOREVER);
+}
+
+/* Runs the item on top. False: this process is not the worker, but one that
+** the task has forked. */
+static bool do_item(lua_State *L, struct work *w) {
+  int first = lua_gettop(L);
+  lua_pushvalue(L, FUNCTION);
+  lua_insert(L, first);
+  if (w->flags & CR_CALL_TIMED) cr_lane_begin(w->at.tray, w->at.lane);
+  int status = call(L, w->flags);
+  if (cr_self->leader_incarnation != w->me) return false;
+  if ((w->flags & CR_CALL_TIMED) && !cr_lane_end(w->at.tray, w->at.lane))
+    await_end();
+  if (status == LUA_OK)
+    report_values(L, w, first);
+  else
+    report(L, w, CR_REPORT_ERROR, first, 1);
+  lua_settop(L, first - 1);
+  return true;
+}
+
+static bool do_items(lua_State *L, struct work *w, lua_Integer n) {
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_rawgeti(L, PAYLOAD, i);
+    if (!do_item(L, w)) return false;
+  }
+  return true;
+}
+
+static struct work check_work(lua_State *L) {
+  return (struct work){cr_check_lane(L, TRAY), cr_check_channel(L, LARGE),
+                       cr_self->leader_incarnation, 0};
+}
+
+/* run(tray, lane, large, f, flags, n, payload) -> still the worker? */
+static int work_run(lua_State *L) {
+  struct work w = check_work(L);
+  w.flags = (int)luaL_checkinteger(L, FUNCTION + 1);
+  lua_Integer n = luaL_checkinteger(L, FUNCTION + 2);
+  lua_settop(L, PAYLOAD);
+  lua_pushcfunction(L, handler);
+  levels_below = cr_stack_levels(L) + ((w.flags & CR_CALL_SPREAD) != 0);
+  bool same = true;
+  if (w.flags & CR_CALL_MANY) {
+    luaL_checktype(L, PAYLOAD, LUA_TTABLE);
+    same = do_items(L, &w, n);
+  } else {
+    lua_pushvalue(L, PAYLOAD);
+    same = do_item(L, &w);
+  }
+  lua_pushboolean(L, same);
+  return 1;
+}
+
+/* report(tray, lane, large, kind [, value]) */
+static int work_report(lua_State *L) {
+  struct work w = check_work(L);
+  uint32_t kind = (uint32_t)luaL_checkinteger(L, FUNCTION);
+  if (lua_gettop(L) == FUNCTION)
+    lay_down(L, &w, kind, NULL, 0);
+  else
+    report(L, &w, kind, FUNCTION + 1, 1);
+  return 0;
+}
+
+void cr_open_pool_work(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"run", work_run},
+      {"report", work_report},
+      {NULL, NULL},
+  };
+  luaL_setfuncs(L, functions, 0);
+}

@@ -1,0 +1,51 @@
+"""pool.py KIND WORKERS N: what pool.lua does, with multiprocessing.Pool."""
+
+import sys
+import time
+from multiprocessing import Pool, set_start_method
+
+
+def target(x):
+    return x
+
+
+def run_async(pool, n):
+    results = [pool.apply_async(target, (i,)) for i in range(n)]
+    for result in results:
+        result.get()
+
+
+def turns(pool, n):
+    for i in range(n):
+        pool.apply_async(target, (i,)).get()
+
+
+def map1(pool, n):
+    pool.map(target, range(n), 1)
+
+
+def map_default(pool, n):
+    pool.map(target, range(n))
+
+
+def make(workers, n):
+    for _ in range(n):
+        pool = Pool(workers)
+        pool.close()
+        pool.join()
+
+
+set_start_method("fork")
+kind, workers, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+kinds = {"async": run_async, "turns": turns, "map1": map1, "map": map_default}
+if kind == "make":
+    begin = time.monotonic()
+    make(workers, n)
+    print(time.monotonic() - begin)
+else:
+    pool = Pool(workers)
+    pool.map(target, range(4), 1)
+    begin = time.monotonic()
+    kinds[kind](pool, n)
+    print(time.monotonic() - begin)
+    pool.terminate()
