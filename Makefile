@@ -182,11 +182,12 @@ HEAVY = $(BUILD)/tests/c/heavy
 torture: all $(C_HEAVY)
 	$(Q){ tenths() { n=$$1; shift; \
 	    $(RUN) "$$@" $$(($(SECONDS) * n / 10)) || echo "ended: $$*, $$?"; }; \
-	  tenths 3 $(HEAVY)/torture_queue; \
+	  tenths 2 $(HEAVY)/torture_queue; \
 	  tenths 2 $(HEAVY)/torture_synch; \
 	  tenths 1 $(HEAVY)/torture_leak; \
 	  tenths 2 $(BUILD)/cluarun tests/torture/pool.lua; \
 	  tenths 2 $(BUILD)/cluarun tests/torture/language.lua; \
+	  tenths 1 $(BUILD)/cluarun tests/torture/fork_threads.lua; \
 	} | awk -f tests/lib/kills.awk
 bench: all
 	$(Q)sh tests/bench/run $(BUILD)/cluarun

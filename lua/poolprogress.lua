@@ -1,7 +1,7 @@
 -- A bar that shows how far a map has come, on stderr.
 --
--- On a terminal it is redrawn in its line, which is cleared in the end; elsewhere
--- a line is written now and then.
+-- On a terminal it is redrawn in its line, which is cleared in the end;
+-- elsewhere a line is written now and then.
 local core = ...
 local monotonic = core.cluarun.monotonic
 

@@ -80,7 +80,7 @@ test("who computes, who waits for it, and the main thread", function()
     end
     local t = Thread { target = hold, name = "busy" }:start()
     held:wait()
-    Thread { target = function() l:acquire() end }:start()
+    Thread { target = function() l:acquire() end, name = "next" }:start()
     print "ready"
     io.stdout:flush()
     t:join()
@@ -89,11 +89,26 @@ test("who computes, who waits for it, and the main thread", function()
     1, true), err)
   ok(err:find("busy (pid N) at SCRIPT:5\nstack traceback:\n"
     .. "\tSCRIPT:5: in ", 1, true), err)
-  ok(err:find("Thread-1 (pid N) at SCRIPT:9 waits for RLock SCRIPT:1, "
+  ok(err:find("next (pid N) at SCRIPT:9 waits for RLock SCRIPT:1, "
     .. "held by busy (pid N)\nstack traceback:\n\t[C]: in method 'acquire'\n"
     .. "\tSCRIPT:9: in ", 1, true), err)
-  ok(err:find "MainThread.*busy.*Thread%-1", "in the order of their start")
+  ok(err:find "MainThread.*busy.*next", "in the order of their start")
 end)
+
+for what, f in pairs {
+  ["io.read"] = [[io.popen("sleep 100; echo"):read()]],
+  ["os.execute"] = [[os.execute "sleep 100"]],
+} do
+  test("in " .. what, function()
+    local err = ask([[
+      Thread { target = function() sleep(100) end }:start()
+      print "ready"
+      io.stdout:flush()
+    ]] .. f, "MainThread (pid N) at SCRIPT:4\n")
+    ok(err:find("MainThread (pid N) at SCRIPT:4\n", 1, true), err)
+    ok(err:find("Thread-1 (pid N) at SCRIPT:1 sleeps\n", 1, true), err)
+  end)
+end
 
 test("every process of a group", function()
   local script <close> = scripts.start(tap.program, [[

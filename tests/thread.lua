@@ -525,6 +525,25 @@ test("threads that compute run by turns, whatever the interval", function()
   switch_interval(0.005)
 end)
 
+-- Lua may overlook a hook that a signal sets just then; in a loop without calls
+-- of Lua functions it looks no more by itself.
+test("a request to stop that got lost comes again", function()
+  local turns, last, stop = 0, nil, false
+  local function compute(me)
+    local t = {}
+    while not stop do
+      t[#t % 100 + 1] = { t, tostring(#t) }
+      if last ~= me then last, turns = me, turns + 1 end
+    end
+  end
+  switch_interval(1e-6)
+  local list = { start(compute, 1), start(compute, 2), start(compute, 3) }
+  while turns < 3000 do sleep(0.001) end
+  stop = true
+  for i = 1, 3 do eq(list[i]:join(), true) end
+  switch_interval(0.005)
+end)
+
 test("Timer", function()
   local before = monotonic()
   local t = Timer(0.03, function(...) return monotonic(), ... end,

@@ -505,8 +505,9 @@ for _, limit in ipairs { 10000, 20, 0 } do
         local f <close> = assert(io.open(file.name, "w"))
         f:write(CROWD)
       end
-      local out, err, status = tap.run(("prlimit --sigpending=%d %s %s %d"):format(
-        limit, tap.program, file.name, n))
+      local out, err, status = tap.run(
+        ("prlimit --sigpending=%d %s %s %d"):format(limit, tap.program,
+          file.name, n))
       eq(err, "")
       eq(status, 0)
       eq(out, n + 1 .. "\n")

@@ -163,7 +163,8 @@ void cr_foreground_begin(struct cr_foreground *s) {
   sigaction(SIGINT, NULL, &s->interrupt);
   sigaction(SIGQUIT, NULL, &s->quit);
   if (s->interrupt.sa_handler != SIG_IGN) sigaction(SIGINT, &note, NULL);
-  if (s->quit.sa_handler != SIG_IGN) sigaction(SIGQUIT, &note, NULL);
+  /* One that handles it goes on. */
+  if (s->quit.sa_handler == SIG_DFL) sigaction(SIGQUIT, &note, NULL);
 }
 
 static bool died_of_interrupt(int status) {

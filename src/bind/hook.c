@@ -60,11 +60,14 @@ static void forced(lua_State *L, lua_Debug *ar) {
   cr_gil_poll(L);
 }
 
-/* The script's hook, and ours that calls it, look for themselves. */
+/* The script's hook, and ours that calls it, look for themselves. A trap that is
+** there already may be without effect, as Lua looks at its hooks without locks:
+** it is set again. */
 void cr_trap(lua_State *L) {
   if (L == NULL || cr_forced_switch > 0) return;
   lua_Hook f = cr_raw_gethook(L);
-  if (f == NULL) cr_raw_sethook(L, trap, LUA_MASKCOUNT, 1);
+  if (f == NULL || f == trap || f == trapped)
+    cr_raw_sethook(L, trap, LUA_MASKCOUNT, 1);
 }
 
 /* ---- the script's hooks, by state ---- */

@@ -65,10 +65,11 @@ static struct cr_thread *next_thread(struct spare *s) {
 /* Runs Threads one after the other. The end of its slot is what others wait for:
 ** before, it must be ready for more. */
 static void run_all(struct cr_thread *t, jmp_buf *home) {
+  struct spare me; /* lives on: the next Thread waits for the lock on it */
   while (t != NULL) {
     t->home = home;
     cr_thread_run(t);
-    struct spare me = {NULL, NULL, 0};
+    me = (struct spare){NULL, NULL, 0};
     bool offered = offer(&me);
     cr_slot_leave();
     t = offered ? next_thread(&me) : NULL;
