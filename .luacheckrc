@@ -2,7 +2,8 @@ std = "lua54"
 max_line_length = 80
 read_globals = {
   "Array", "Barrier", "Local", "Thread", "Timer", "BoundedSemaphore", "Condition", "Event", "LifoQueue",
-  "Lock", "Pipe", "PriorityQueue", "Process", "Queue", "RLock", "Semaphore",
+  "Lock", "Pipe", "Pool", "PriorityQueue", "Process", "Queue", "RLock", "Semaphore",
+  "ThreadPool",
   "Value", "active_children", "cpu_count", "current_process", "fork",
   "getpid", "getppid", "kill", "monotonic", "parent_process", "sleep", "time",
   "current_thread", "main_thread", "switch_interval", "threads", "wait",

@@ -1,6 +1,7 @@
 -- Pool: worker processes that do tasks. The parts: poolapi.lua (methods),
 -- poolbase.lua (jobs and who looks after them), poolcrew.lua (the processes),
--- poolworker.lua (what they run), pooljob.lua, poolfunction.lua, poolresult.lua.
+-- poolworker.lua (what they run), pooljob.lua, poolfunction.lua,
+-- poolresult.lua.
 local core = ...
 local check = core.load "poolcheck"
 local jobs = core.load "pooljob"
@@ -19,8 +20,8 @@ local function new_call(crew)
   return crew.call
 end
 
---- A job for f(args...), and whether a worker has it already. Returns nil, which
--- argument is to blame and why if it cannot be sent.
+--- A job for f(args...), and whether a worker has it already. Returns nil,
+-- which argument is to blame and why if it cannot be sent.
 function Crew:new_task(f, args, options)
   local entry, problem = self.functions:get(f)
   if not entry and problem then return nil, 1, problem end

@@ -4,7 +4,7 @@ local check = core.load "poolcheck"
 local jobs = core.load "pooljob"
 local new_result = core.load "poolresult"
 local new_progress = core.load "poolprogress"
-local Task, List, Stream = jobs.Task, jobs.List, jobs.Stream
+local List, Stream = jobs.List, jobs.Stream
 
 local CHUNKS = 4 -- that a worker gets of a list, as in Python
 local WINDOW = 8 -- chunks a worker that imap has on their way or unread
@@ -22,8 +22,8 @@ local function require_open(crew, name)
     crew.state == "closed" and "closed" or "terminated")
 end
 
--- In the section: makes the job of one call and takes it on. Returns the job, or
--- nil, the number of the argument to blame, and why.
+-- In the section: makes the job of one call and takes it on. Returns the job,
+-- or nil, the number of the argument to blame, and why.
 local function submit_task(crew, pool, f, args, options, more, wake)
   local job, given, problem = crew:new_task(f, args, options)
   if not job then return nil, given, problem end

@@ -3,8 +3,8 @@
 --
 -- A job is what one call of map, apply ... has to do. It is cut into chunks,
 -- each a list of items that one worker does one after the other. A crew (of
--- processes or of threads) does the chunks; this is the part of it that does not
--- mind which. Whoever waits for a job moves results himself; the keeper, a
+-- processes or of threads) does the chunks; this is the part of it that does
+-- not mind which. Whoever waits for a job moves results himself; the keeper, a
 -- thread, does so when nobody waits.
 --
 -- Functions run in the crew's section but where they say that they do not.
@@ -75,7 +75,7 @@ function Base:give_back(chunk)
 end
 
 --- For crews that want to know time limits beforehand.
-function Base:limit()
+function Base.limit()
 end
 
 --- The job has chunks to give.
@@ -206,8 +206,8 @@ function Watch:__close(err)
   end
 end
 
--- In the section: looks after everything. Returns whether `done(what)`, else what
--- to sleep on.
+-- In the section: looks after everything. Returns whether `done(what)`, else
+-- what to sleep on.
 local function look(self, done, what)
   self.looks = self.looks + 1
   self.moved = 0
@@ -237,7 +237,7 @@ end
 --- Waits until done(what) or the deadline (of monotonic, nil: none). Returns
 -- whether it is. `progress` is shown meanwhile.
 function Base:drive(done, what, deadline, progress)
-  local watch <close> = self.watch
+  local _ <close> = self.watch
   while true do
     local ready, changes, ended, nap, due = self:enter(look, done, what)
     if ready then return true end
@@ -257,8 +257,8 @@ function Base:wake_keeper()
   end
 end
 
--- How it is to go on: "leave", "tick" (somebody else is at it), or what to sleep
--- on, with the tray or without it.
+-- How it is to go on: "leave", "tick" (somebody else is at it), or what to
+-- sleep on, with the tray or without it.
 local function tend(self, seen)
   if self.abandoned then
     self:give_up(core.lost "the pool was collected")
@@ -396,7 +396,7 @@ function Base:join()
 end
 
 --- Not in a section: workers that are threads and about to end.
-function Base:join_threads()
+function Base.join_threads()
 end
 
 --- At the end of the script.

@@ -1,11 +1,11 @@
 -- The crew of a Pool: its worker processes, and who has which chunk.
 --
 -- Each worker has a lane: a queue from which it takes its messages, and a place
--- in the pool's tray where it lays down what each item gave. The crew gives it a
--- few messages ahead and takes some back when another worker has nothing to do.
--- After a death, the results that it laid down are collected and the messages
--- that it had not taken go to others; so exactly the item is lost that it had
--- begun.
+-- in the pool's tray where it lays down what each item gave. The crew gives it
+-- a few messages ahead and takes some back when another worker has nothing to
+-- do. After a death, the results that it laid down are collected and the
+-- messages that it had not taken go to others; so exactly the item is lost that
+-- it had begun.
 --
 -- Functions run in the crew's section but where they say that they do not.
 local core = ...
@@ -228,8 +228,8 @@ function Crew:admit()
   self:pump()
 end
 
--- Keeps what the job has to send, as it is now. What has shared objects in it is
--- copied: these have to be held by the copy.
+-- Keeps what the job has to send, as it is now. What has shared objects in it
+-- is copied: these have to be held by the copy.
 local function keep(job, ...)
   local packet, err = core.pack(...)
   if packet == false then
@@ -244,9 +244,9 @@ local function keep(job, ...)
   return false
 end
 
---- The task f(args...). What has to be sent is encoded now: to a worker that has
--- nothing to do (then it returns true), or in a packet (false). Returns nil and
--- why if it cannot be.
+--- The task f(args...). What has to be sent is encoded now: to a worker that
+-- has nothing to do (then it returns true), or in a packet (false). Returns nil
+-- and why if it cannot be.
 function Crew:send_task(job, args, f)
   local entry, lane = job.entry, find_idle(self.lanes)
   self.last_id, self.call = self.last_id + 1, self.call + 1
@@ -417,7 +417,7 @@ end
 
 -- ---- the whole ----
 
-local function send_away(self, lane)
+local function send_away(lane)
   if not lane.process or lane.leaving or lane.last > 0 then return end
   lane.leaving = core.send(lane.tasks, 0)
 end
@@ -426,7 +426,7 @@ local function let_leave(self)
   local over = self.state == "closed" and self.unfinished == 0
   if not over and not self.maxtasks then return end
   for _, lane in ipairs(self.lanes) do
-    if over or lane.left == 0 then send_away(self, lane) end
+    if over or lane.left == 0 then send_away(lane) end
   end
 end
 

@@ -35,7 +35,7 @@ end
 Job.explain_text = explain
 
 -- An item's text names it as the list does.
-function Job:explain(chunk, err)
+function Job.explain(_, chunk, err)
   local index = (chunk.offset or chunk.from) + chunk.got + 1
   return explain(err, "[" .. index .. "]")
 end
@@ -58,7 +58,7 @@ function Task.new()
   return setmetatable(job, Task)
 end
 
-function Task:complete()
+function Task.complete()
 end
 
 --- Calls a callback with the outcome.
@@ -151,7 +151,7 @@ function Stream:next_chunk()
   return pop(self.pending)
 end
 
-function Stream:complete()
+function Stream.complete()
 end
 
 function Stream:arrived(chunk)
@@ -209,8 +209,8 @@ local function add(crew, self, items, n, last)
   finish_if_done(self)
 end
 
--- Reads up to `size` items. Returns them, their number, and whether there may be
--- more.
+-- Reads up to `size` items. Returns them, their number, and whether there may
+-- be more.
 local function read_some(self)
   local items, n = {}, 0
   while n < self.size do
@@ -226,7 +226,7 @@ end
 
 --- Not in a section: fills the window.
 function Stream:read_ahead()
-  local guard <close> = self.lock:guard()
+  local _ <close> = self.lock:guard()
   while self.reading and self.live < self.window do
     local items, n, more = read_some(self)
     self.crew:enter(add, self, items, n, not more)
@@ -242,9 +242,9 @@ local function stop(_, self)
   finish_if_done(self)
 end
 
---- Not in a section: the calling thread waits for the end. If nobody else reads,
--- a list is read now, and an iterator, which may have no end, no further. False:
--- another thread reads.
+--- Not in a section: the calling thread waits for the end. If nobody else
+-- reads, a list is read now, and an iterator, which may have no end, no
+-- further. False: another thread reads.
 function Stream:settle()
   local reader = self.reader
   if reader ~= current_thread() and reader:is_alive() then return false end

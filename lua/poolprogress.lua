@@ -1,7 +1,7 @@
 -- A bar that shows how far a map has come, on stderr.
 --
--- On a terminal it is redrawn in its line, which is cleared in the end; elsewhere
--- a line is written now and then.
+-- On a terminal it is redrawn in its line, which is cleared in the end;
+-- elsewhere a line is written now and then.
 local core = ...
 local monotonic = core.cluarun.monotonic
 
@@ -48,10 +48,11 @@ end
 local function line(self, now)
   local done, text = figures(self, now)
   local share = self.total > 0 and done / self.total or 1
+  local percent = self.total > 0 and done * 100 // self.total or 100
   local room = WIDTH - #text - 9
   local full = math.floor(share * room)
-  if room < 10 then return ("%3d%%  %s"):format(share * 100 // 1, text) end
-  return ("%3d%% [%s%s] %s"):format(share * 100 // 1, ("#"):rep(full),
+  if room < 10 then return ("%3d%%  %s"):format(percent, text) end
+  return ("%3d%% [%s%s] %s"):format(percent, ("#"):rep(full),
     ("."):rep(room - full), text)
 end
 

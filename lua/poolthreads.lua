@@ -1,4 +1,5 @@
--- The crew of a ThreadPool: threads of this state, which take chunks themselves.
+-- The crew of a ThreadPool: threads of this state, which take chunks
+-- themselves.
 --
 -- An item that takes too long is interrupted with TimeoutError; a new thread
 -- takes the place of its own, which leaves when it comes out of the item.
@@ -89,7 +90,7 @@ local function step(self, me)
   return false
 end
 
-local function initialise(self, me)
+local function initialise(self)
   local f, args = self.initializer, self.initargs or {}
   if not f then return end
   local ok, err = xpcall(f, handler, table.unpack(args, 1, args.n or #args))
@@ -102,7 +103,7 @@ end
 
 -- A late interrupt is for an item that is over.
 local function work(self, me)
-  initialise(self, me)
+  initialise(self)
   while not pcall(steps, self, me) do
     if not self:is_own() then return end
     if me.running then
@@ -189,14 +190,14 @@ function Crew:join_threads(but)
   end
 end
 
-function Crew:new_task(f, args, options)
+function Crew.new_task(_, f, args, options)
   local job = jobs.Task.new()
   job.f, job.source, job.timeout = f, {args}, options.timeout
   job.spread, job.all = true, true
   return job
 end
 
-function Crew:lend(job, f)
+function Crew.lend(_, job, f)
   job.f = f
   return true
 end

@@ -1,5 +1,5 @@
--- ThreadPool: the interface of Pool on threads of this state. Nothing is copied,
--- and one thread runs at a time: it is for tasks that wait.
+-- ThreadPool: the interface of Pool on threads of this state. Nothing is
+-- copied, and one thread runs at a time: it is for tasks that wait.
 local core = ...
 local check = core.load "poolcheck"
 local Base = core.load "poolbase"

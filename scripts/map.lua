@@ -25,7 +25,8 @@ for first = 1, limit, step do parts[#parts + 1] = first end
 local function measure(workers)
   local pool <close> = Pool(workers)
   local begin, sum = monotonic(), 0
-  local counts = pool:map(count_primes, parts, { chunksize = 1, progress = true })
+  local options = { chunksize = 1, progress = true }
+  local counts = pool:map(count_primes, parts, options)
   for _, n in ipairs(counts) do sum = sum + n end
   return sum, monotonic() - begin
 end

@@ -165,7 +165,7 @@ tap.test("recursive and many functions", function()
     results[i] = pool:apply_async(function() return i end)
   end
   for i = 1, 1000 do tap.eq(results[i]:get(), i) end
-  for i = 1, 1000 do tap.eq(pool:apply(function() return 7 end), 7) end
+  for _ = 1, 1000 do tap.eq(pool:apply(function() return 7 end), 7) end
 end)
 
 tap.test("callable tables", function()
@@ -181,7 +181,7 @@ tap.test("workers see the globals of the moment of their making", function()
   _G.pool_test = "before"
   local pool <close> = Pool(2)
   _G.pool_test = "after"
-  tap.eq(pool:apply(function() return pool_test end), "before")
+  tap.eq(pool:apply(function() return _G.pool_test end), "before")
   _G.pool_test = nil
 end)
 
@@ -203,8 +203,8 @@ tap.test("initializer and initargs", function()
     processes = 2, initargs = table.pack(1, nil, 3),
     initializer = function(...) _G.given = table.pack(...) end
   }
-  tap.eq(pool:apply(function() return given end), {1, nil, 3, n = 3})
-  tap.eq(given, nil)
+  tap.eq(pool:apply(function() return _G.given end), {1, nil, 3, n = 3})
+  tap.eq(_G.given, nil)
 end)
 
 tap.test("maxtasksperchild", function()

@@ -98,16 +98,16 @@ end)
 
 tap.test("errors", function()
   local pool <close> = Pool(2)
-  local err = tap.fails("pool_death.lua:%d+: oops\nin Process PoolWorker%-%d " ..
-    "%(pid %d+%), stack traceback:\n\t%[C%]: in function 'error'\n\t" ..
-    "tests/pool_death.lua:%d+: in", pool.apply, pool, function() error "oops" end)
+  local err = tap.fails("pool_death.lua:%d+: oops\nin Process PoolWorker%-%d" ..
+    " %(pid %d+%), stack traceback:\n\t%[C%]: in function 'error'\n\t" ..
+    "tests/pool_death.lua:%d+:", pool.apply, pool, function() error "oops" end)
   tap.ok(not err:find "xpcall" and not err:find "poolworker", err)
   tap.fails(Empty, pool.apply, pool, function() error(Empty) end)
   tap.eq(select(2, pcall(pool.apply, pool, function() error {1, 2} end)),
     {1, 2})
   tap.eq(select(2, pcall(pool.apply, pool, function() error() end)), nil)
   tap.fails("attempt to call a nil value", pool.apply, pool, function()
-    return unknown_function()
+    return _G.unknown_function()
   end)
 end)
 
@@ -237,7 +237,7 @@ tap.test("a pool that was stopped by its initializer", function()
   tap.eq(#active_children(), 0)
 end)
 
-tap.test("a worker killed while it takes arguments or leaves results", function()
+tap.test("a worker killed while it takes arguments or leaves one", function()
   local pool <close> = Pool(4)
   local big = ("x"):rep(200000)
   local lost, good = 0, 0

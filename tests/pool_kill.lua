@@ -1,4 +1,5 @@
--- Pool: workers killed at random while it works. `make torture` does more of it.
+-- Pool: workers killed at random while it works. `make torture` does more of
+-- it.
 local tap <close> = dofile "tests/lib/tap.lua"
 local killpool = dofile "tests/lib/killpool.lua"
 

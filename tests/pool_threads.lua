@@ -112,7 +112,7 @@ tap.test("terminate: who waits gets WorkerLost, what runs is interrupted",
     local pool = ThreadPool(2)
     local begun, ended = Semaphore(0), Semaphore(0)
     local function f()
-      local guard <close> = setmetatable({}, {
+      local _ <close> = setmetatable({}, {
         __close = function() ended:release() end
       })
       begun:release()
@@ -131,11 +131,11 @@ tap.test("terminate: who waits gets WorkerLost, what runs is interrupted",
 tap.test("initializer", function()
   local pool <close> = ThreadPool {
     processes = 2, initargs = {5},
-    initializer = function(n) INIT = (INIT or 0) + n end
+    initializer = function(n) _G.INIT = (_G.INIT or 0) + n end
   }
   pool:map(double, {1, 2}, 1)
-  tap.ok(INIT == 5 or INIT == 10)
-  INIT = nil
+  tap.ok(_G.INIT == 5 or _G.INIT == 10)
+  _G.INIT = nil
   local bad = ThreadPool {processes = 1, initializer = function()
     error "no luck"
   end}
@@ -160,11 +160,10 @@ tap.test("a task that forks: the child ends with it", function()
 end)
 
 tap.test("a pool that is collected ends", function()
-  local pool = ThreadPool(2)
-  pool:apply(double, {1})
-  pool = nil
-  collectgarbage()
+  local function use(pool) pool:apply(double, {1}) end
+  use(ThreadPool(2))
   tap.eventually(60, function()
+    collectgarbage()
     sleep(0.001)
     return #threads() == 1
   end)

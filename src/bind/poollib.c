@@ -222,8 +222,7 @@ static int pool_self(lua_State *L) {
 /* shared(value): is it a reference to something that never changes: a
 ** synchronisation object or an error value? */
 static int pool_shared(lua_State *L) {
-  lua_pushboolean(
-      L, cr_object_test(L, 1) != NULL || cr_error_test(L, 1) >= 0);
+  lua_pushboolean(L, cr_object_test(L, 1) != NULL || cr_error_test(L, 1) >= 0);
   return 1;
 }
 
@@ -276,13 +275,15 @@ static int pool_load(lua_State *L) {
 static const char core_key, names_key; /* in the registry */
 
 static const luaL_Reg functions[] = {
-    {"tray", tray_new},     {"collect", tray_collect}, {"begun", tray_begun},
-    {"busy", tray_busy},    {"list", pool_list},       {"slice", pool_slice},
-    {"doom", tray_doom},    {"reset", tray_reset},     {"wait", tray_wait},
-    {"nap", tray_nap},      {"ended", pool_ended},     {"self", pool_self},
-    {"shared", pool_shared}, {"lost", pool_lost},      {"mortal", pool_mortal},
-    {"interrupted", pool_interrupted}, {"terminal", pool_terminal},
-    {NULL, NULL},
+    {"tray", tray_new},          {"collect", tray_collect},
+    {"begun", tray_begun},       {"busy", tray_busy},
+    {"list", pool_list},         {"slice", pool_slice},
+    {"doom", tray_doom},         {"reset", tray_reset},
+    {"wait", tray_wait},         {"nap", tray_nap},
+    {"ended", pool_ended},       {"self", pool_self},
+    {"shared", pool_shared},     {"lost", pool_lost},
+    {"mortal", pool_mortal},     {"interrupted", pool_interrupted},
+    {"terminal", pool_terminal}, {NULL, NULL},
 };
 
 static void set_constants(lua_State *L) {
@@ -293,8 +294,9 @@ static void set_constants(lua_State *L) {
       {"VALUE", CR_REPORT_VALUE}, {"VALUES", CR_REPORT_VALUES},
       {"ERROR", CR_REPORT_ERROR}, {"FULL", CR_REPORT_FULL},
       {"CHUNK", CR_REPORT_CHUNK}, {"READY", CR_REPORT_READY},
-      {"UNFIT", CR_REPORT_UNFIT}, {"SPREAD", CR_CALL_SPREAD}, {"MANY", CR_CALL_MANY},
-      {"ALL", CR_CALL_ALL},       {"TIMED", CR_CALL_TIMED},
+      {"UNFIT", CR_REPORT_UNFIT}, {"SPREAD", CR_CALL_SPREAD},
+      {"MANY", CR_CALL_MANY},     {"ALL", CR_CALL_ALL},
+      {"TIMED", CR_CALL_TIMED},
   };
   for (size_t i = 0; i < sizeof constants / sizeof *constants; i++) {
     lua_pushinteger(L, constants[i].value);

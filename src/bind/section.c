@@ -94,10 +94,9 @@ static int section_watch(lua_State *L) {
 
 void cr_open_section(lua_State *L) {
   static const luaL_Reg methods[] = {
-      {"enter", section_enter},     {"broken", section_broken},
-      {"ring", section_ring},       {"changes", section_changes},
-      {"watch", section_watch},
-      {NULL, NULL},
+      {"enter", section_enter}, {"broken", section_broken},
+      {"ring", section_ring},   {"changes", section_changes},
+      {"watch", section_watch}, {NULL, NULL},
   };
   luaL_newmetatable(L, TYPE);
   luaL_newlib(L, methods);

@@ -14,9 +14,9 @@
 static char table_key; /* of the table, in the registry */
 
 static const lua_CFunction libraries[] = {
-    cr_open_errors,  cr_open_synch,  cr_open_value, cr_open_queue,
-    cr_open_pipe,    cr_open_wait,   cr_open_process,
-    cr_open_thread,  cr_open_local,  cr_open_pool,
+    cr_open_errors, cr_open_synch, cr_open_value,   cr_open_queue,
+    cr_open_pipe,   cr_open_wait,  cr_open_process, cr_open_thread,
+    cr_open_local,  cr_open_pool,
 };
 
 static int gil__gc(lua_State *L) {

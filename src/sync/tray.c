@@ -11,15 +11,15 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { RING = 1 << 15 };          /* bytes of a lane */
-#define FILLER UINT32_MAX          /* kind */
+enum { RING = 1 << 15 };  /* bytes of a lane */
+#define FILLER UINT32_MAX /* kind */
 #define DOOMED INT64_MAX
 
 struct lane {
-  _Alignas(64) cr_word tail;      /* by the worker */
-  cr_word room;                   /* it sleeps here when the ring is full */
-  _Atomic(int64_t) begun;         /* ns; 0: nothing timed runs; DOOMED */
-  _Alignas(64) cr_word taken;     /* by the owner */
+  _Alignas(64) cr_word tail;  /* by the worker */
+  cr_word room;               /* it sleeps here when the ring is full */
+  _Atomic(int64_t) begun;     /* ns; 0: nothing timed runs; DOOMED */
+  _Alignas(64) cr_word taken; /* by the owner */
   _Alignas(64) unsigned char ring[RING];
 };
 

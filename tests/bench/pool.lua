@@ -1,7 +1,7 @@
--- pool.lua KIND WORKERS N: N tasks that do nothing, by KIND: "async" (apply_async
--- for all, then get for all), "turns" (apply_async and get, one after the other),
--- "map1" (chunks of 1), "map" (the default). "make": N pools are made and joined.
--- "compute": N tasks that compute for some milliseconds.
+-- pool.lua KIND WORKERS N: N tasks that do nothing, by KIND: "async"
+-- (apply_async for all, then get for all), "turns" (apply_async and get, one
+-- after the other), "map1" (chunks of 1), "map" (the default). "make": N pools
+-- are made and joined. "compute": N tasks that compute for some milliseconds.
 
 local kind, workers, n = arg[1], tonumber(arg[2]), tonumber(arg[3])
 

@@ -1,5 +1,5 @@
---- Kills the workers of a pool at random while it works, and checks that exactly
--- the items that they had begun are lost.
+--- Kills the workers of a pool at random while it works, and checks that
+-- exactly the items that they had begun are lost.
 local M = {}
 
 -- Some are over at once, some take a while; `runs` says how often each ran.
