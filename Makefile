@@ -115,7 +115,8 @@ $(BUILD)/cluarun.so: $(LIB_OBJECTS)
 # All of Lua is linked in and exported, for modules written in C.
 $(BUILD)/cluarun: $(HOST_OBJECTS) $(BUILD)/libcluarun.a
 	$(call say,LINK,$@)$(CC) -o $@ $^ $(ALL_LDFLAGS) -Wl,-E \
-	  -Wl,--whole-archive $(LUA_STATIC) -Wl,--no-whole-archive -lm -ldl
+	  -Wl,--whole-archive $(LUA_STATIC) -Wl,--no-whole-archive -lreadline \
+	  -lm -ldl
 
 $(BUILD)/cluarun.pc: Makefile
 	$(Q)mkdir -p $(@D)

@@ -79,6 +79,10 @@ if has["--help"] or has["--version"] then
 end
 if has.v or has.i then write(host.copyright, "\n") end
 
+-- The terminal is taken over before anything can print or fork.
+local interactive = has.i or script >= argc and not (has.e or has.v)
+local console = interactive and host.console and host.console() or nil
+
 G.arg = {}
 for i = 0, argc - 1 do
   G.arg[i - (script < argc and script or 0)] = argv[i]
@@ -158,14 +162,9 @@ end
 if not has.E and not run_init() then return false end
 if not run_options() then return false end
 if script < argc and not run_script() then return false end
-if has.i then
-  host.load "repl"(host)
-elseif script >= argc and not (has.e or has.v) then
-  if host.isatty() then
-    write(host.copyright, "\n")
-    host.load "repl"(host)
-  else
-    call_chunk(loadfile())
-  end
+if has.i or interactive and host.isatty() then
+  return host.load "repl"(host, console, not has.i)
+elseif interactive then
+  call_chunk(loadfile())
 end
 return true

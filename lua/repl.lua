@@ -1,15 +1,60 @@
---- The prompt: lines become chunks, chunks run, results are printed.
-local host = ...
+--- The prompt: blocks of lines become chunks, chunks run, results are printed.
+--
+-- No terminal code here: `console`, where there is one, is a table with
+--   read(prompt, prompt2, is_complete, complete, idle) -> text; false when the
+--       line was given up; nil at the end. is_complete(text) says whether
+--       Enter ends the block; complete(text) is that of complete.lua; idle() is
+--       called now and then, so that an interrupt can come out of it
+--   remember(text): adds to the history; a message when that failed
+--   files(path): the names in a folder, those of folders with a slash
+--   width(): of the terminal, in columns
+--   colour: may escape sequences be used?
+--   warning: what the user is to be told at the start, or nil
+-- Without one, lines come from standard input, as in lua.
+local host, console, greet = ...
 local run, report = host.run, host.report
 local G, load, tostring, pack = _G, load, tostring, table.pack
 local write, stdout, read, unpack = io.write, io.stdout, io.read, table.unpack
+local type, ipairs, pcall, rawget, rawset = type, ipairs, pcall, rawget, rawset
+local getmetatable, rawequal = debug.getmetatable, rawequal
+local primitives = {}
+for name, value in pairs(package.loaded.cluarun) do primitives[name] = value end
+local getpid = primitives.getpid
+local session = getpid()
+
+-- These are needed late or never.
+local function part(name)
+  local value
+  return function(...)
+    value = value or host.load(name)(host)
+    return value(...)
+  end
+end
+local inspect, complete = part "inspect", part "complete"
 
 local function prompt(name, default)
-  local text = G[name]
-  return text == nil and default or tostring(text)
+  local text = rawget(G, name)
+  if text == nil then return default end
+  local ok, result = pcall(tostring, text)
+  return ok and result or default
 end
 
--- A line, without the newline; nil at the end. An interrupt gives an empty one.
+-- The function of a block: `return BLOCK` if that is one. Or nil, a message.
+local function compile(text)
+  if text:sub(1, 1) == "=" then text = "return " .. text:sub(2) end
+  local f = load("return " .. text, "=stdin")
+  if f then return f end
+  return load(text, "=stdin")
+end
+
+local function is_complete(text)
+  local f, message = compile(text)
+  return f ~= nil or message:sub(-5) ~= "<eof>"
+end
+
+-- Reading a block, without the last newline: nil at the end; one that was
+-- interrupted is empty.
+
 local function read_line(text)
   write(text)
   stdout:flush()
@@ -19,45 +64,122 @@ local function read_line(text)
   return ""
 end
 
-local function is_incomplete(message)
-  return message and message:sub(-5) == "<eof>"
-end
-
--- Reads a chunk: `return LINE` if that is one, else as many lines as it takes.
--- Returns the function, or nil and a message; false at the end.
-local function read_chunk()
+local function read_plain()
   local text = read_line(prompt("_PROMPT", "> "))
-  if not text then return false end
-  if text:sub(1, 1) == "=" then text = "return " .. text:sub(2) end
-  local f = load("return " .. text, "=stdin")
-  if f then return f end
-  while true do
-    local message
-    f, message = load(text, "=stdin")
-    if f or not is_incomplete(message) then return f, message end
+  while text and not is_complete(text) do
     local more = read_line(prompt("_PROMPT2", ">> "))
-    if not more then return nil, message end
+    if not more then break end
+    if more == "" and not text:find "%S" then return "" end
     text = text .. "\n" .. more
   end
+  return text
+end
+
+local function idle() end
+
+local function completions(text)
+  return complete(text, console, primitives)
+end
+
+-- Readline has to know what takes no room on the screen.
+local function mark_escapes(text)
+  return (text:gsub("\27%[[%d;?]*%a", "\1%0\2"))
+end
+
+local function read_console()
+  local ok, text = run(console.read,
+    mark_escapes(prompt("_PROMPT", "> ")),
+    (prompt("_PROMPT2", ">> "):gsub("\27%[[%d;?]*%a", "")),
+    is_complete, completions, idle)
+  if not ok or text == false then return "" end
+  if text and text:find "%S" then
+    local message = console.remember(text)
+    if message and message ~= console.warning then report(message) end
+    console.warning = message or console.warning
+  end
+  return text
+end
+
+local read_block = console and read_console or read_plain
+
+-- What is shown of a result: tables that have no text of their own readably.
+local function readable(value)
+  if type(value) ~= "table" then return value end
+  local meta = getmetatable(value)
+  if type(meta) == "table" and rawget(meta, "__tostring") ~= nil then
+    return value
+  end
+  local ok, text = pcall(inspect, value, console and console.width() or 80)
+  return ok and text or value
 end
 
 local function show(n, ...)
   if n == 0 then return end
-  local ok, message = run(G.print, ...)
+  local values = { ... }
+  if values[1] ~= nil then rawset(G, "_", values[1]) end
+  for i = 1, n do values[i] = readable(values[i]) end
+  local ok, message = run(G.print, unpack(values, 1, n))
   if not ok then
     report("error calling 'print' (" .. tostring(message) .. ")")
   end
 end
 
-while true do
-  local f, message = read_chunk()
-  if f == false then break end
-  if f then
-    local results = pack(run(f))
-    if results[1] then show(results.n - 1, unpack(results, 2, results.n))
-    else report(results[2]) end
-  else
+-- Runs a block and shows its results, or its error: was there none?
+local function evaluate(text)
+  local f, message = compile(text)
+  if not f then
     report(message)
+    return false
+  end
+  local results = pack(run(f))
+  if results[1] then show(results.n - 1, unpack(results, 2, results.n))
+  else report(results[2]) end
+  return results[1]
+end
+
+-- The threads and processes that the end of the session waits for.
+local function waited_for()
+  local names = {}
+  local this = primitives.current_thread and primitives.current_thread()
+  for _, t in ipairs(primitives.threads and primitives.threads() or {}) do
+    if not rawequal(t, this) and not t.daemon then
+      names[#names + 1] = t.name
+    end
+  end
+  for _, p in ipairs(primitives.active_children()) do
+    if not p.daemon then
+      names[#names + 1] = ("%s (pid %d)"):format(p.name, p.pid)
+    end
+  end
+  return names
+end
+
+local function say_farewell()
+  local ok, names = run(waited_for)
+  if ok and #names > 0 then
+    report("waiting for " .. table.concat(names, ", ")
+      .. " (Ctrl-C to stop waiting)")
   end
 end
-write "\n"
+
+local function help(...)
+  return host.load "help"(host.load, primitives).show(
+    console and console.colour, select("#", ...), ...)
+end
+rawset(G, "help", help)
+
+if greet then
+  write("cluarun ", host.version, " (", _VERSION,
+    ")  help() for help, Ctrl-D to leave\n")
+end
+if console and console.warning then report(console.warning) end
+while true do
+  local text = read_block()
+  if not text then break end
+  local ok = evaluate(text)
+  -- A child ends with the block that it was forked in.
+  if getpid() ~= session then return ok end
+end
+if not console then write "\n" end
+say_farewell()
+return true

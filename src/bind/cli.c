@@ -17,6 +17,12 @@
 
 static const char default_name[] = "cluarun";
 
+static lua_CFunction console;
+
+void cluarun_set_console(lua_CFunction open) {
+  console = open;
+}
+
 /* Values on the main stack below what runs: as many as in lua. */
 enum { BELOW = 2 };
 
@@ -84,6 +90,9 @@ static void push_host(lua_State *L, int argc, char **argv) {
   lua_setfield(L, -2, "version");
   lua_pushliteral(L, LUA_COPYRIGHT);
   lua_setfield(L, -2, "copyright");
+  if (console != NULL) lua_pushcfunction(L, console);
+  else lua_pushnil(L);
+  lua_setfield(L, -2, "console");
   lua_createtable(L, argc, 1);
   for (int i = 0; i < argc; i++) {
     lua_pushstring(L, argv[i]);
