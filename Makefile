@@ -139,6 +139,12 @@ $(BUILD)/tests/c/bind/%: tests/c/bind/%.c $(BUILD)/libcluarun.a
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) -o $@ $< \
 	  $(BUILD)/libcluarun.a $(ALL_LDFLAGS) $(LUA_STATIC) -lm -ldl
+# Pseudo terminals, for the tests in Lua.
+$(BUILD)/tests/pty.so: INC = $(LUA_CFLAGS)
+$(BUILD)/tests/pty.so: tests/c/lib/ptylib.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) $(SHARED) -o $@ $< \
+	  $(ALL_LDFLAGS) -lutil
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libcore.a
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) -o $@ $< \
@@ -146,7 +152,7 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libcore.a
 
 PROVE = prove --norc --merge --timer -j$(JOBS) \
   --exec 'sh tests/lib/run.sh $(BUILD) $(RUN)'
-test: all $(C_TESTS)
+test: all $(C_TESTS) $(BUILD)/tests/pty.so
 	$(Q)$(PROVE) $(LUA_TESTS) $(C_TESTS) | awk -f tests/lib/count.awk
 test-c: $(C_TESTS)
 	$(Q)$(PROVE) $(C_TESTS) | awk -f tests/lib/count.awk

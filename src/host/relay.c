@@ -73,6 +73,12 @@ void relay_at_line_start(void) {
   at_line_start = true;
 }
 
+/* A bell, readline's for one, does not move the cursor. */
+static void note_end(size_t n) {
+  while (n > 0 && buffer[n - 1] == '\a') n--;
+  if (n > 0) at_line_start = buffer[n - 1] == '\n';
+}
+
 /* Shows the first n bytes; without the prompt, if there is one, only whole
 ** lines, unless `all`. Returns how many were shown. */
 static size_t show(size_t n, bool all) {
@@ -83,7 +89,7 @@ static size_t show(size_t n, bool all) {
     n = end != NULL ? (size_t)(end - buffer) + 1 : 0;
   }
   write_terminal(buffer, n);
-  if (n > 0) at_line_start = buffer[n - 1] == '\n';
+  note_end(n);
   if (hidden) {
     relay_fresh_line();
     prompt.show();
