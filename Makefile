@@ -12,6 +12,7 @@ ifeq ($(origin CC),default)
 CC = gcc
 endif
 AR ?= ar
+OBJCOPY ?= objcopy
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -21,7 +22,7 @@ JOBS ?= $(shell nproc)
 
 VERSION = 0.1.0
 SONAME = libcluarun.so.0
-PACKAGES = make gcc libc6-dev pkg-config liblua5.4-dev lua5.4 libreadline-dev \
+PACKAGES = make gcc binutils libc6-dev pkg-config liblua5.4-dev lua5.4 libreadline-dev \
   lua-check clang clang-format perl procps python3-minimal util-linux
 
 # Flags. pkg-config is asked late, so that `make deps` can install it first.
@@ -57,8 +58,9 @@ endif
 # Files
 objects = $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/$(1)/*.c))
 CORE_OBJECTS = $(call objects,base) $(call objects,sync)
-LIB_OBJECTS = $(CORE_OBJECTS) $(call objects,bind)
-HOST_OBJECTS = $(call objects,host)
+LIB_OBJECTS = $(CORE_OBJECTS) \
+  $(filter-out %/interpose.o,$(call objects,bind))
+HOST_OBJECTS = $(call objects,host) $(BUILD)/bind/interpose.o
 LUA_FILES = $(wildcard lua/*.lua)
 C_TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/c/*.c \
   tests/c/bind/*.c))
@@ -112,11 +114,22 @@ $(BUILD)/libcluarun.so: $(LIB_OBJECTS)
 $(BUILD)/cluarun.so: $(LIB_OBJECTS)
 	$(call say,LINK,$@)$(CC) $(SHARED) -o $@ $^ $(ALL_LDFLAGS) -lm
 
+# The system's Lua with other names for the functions that interpose.c puts its
+# own in front of. Only where they are defined: who calls them gets ours.
+INTERPOSED = resume resetthread newthread sethook gethook gethookmask gethookcount
+$(BUILD)/liblua.a: Makefile
+	$(call say,LUA,$@)rm -rf $(BUILD)/lua && mkdir -p $(BUILD)/lua && \
+	  cp $(LUA_STATIC) $@.new && cd $(BUILD)/lua && \
+	  $(AR) x ../liblua.a.new ldo.o lstate.o ldebug.o && \
+	  for o in *.o; do $(OBJCOPY) $(foreach f,$(INTERPOSED), \
+	    --redefine-sym lua_$(f)=cr_real_$(f)) $$o; done && \
+	  $(AR) r ../liblua.a.new *.o && mv ../liblua.a.new ../liblua.a
+
 # All of Lua is linked in and exported, for modules written in C.
-$(BUILD)/cluarun: $(HOST_OBJECTS) $(BUILD)/libcluarun.a
-	$(call say,LINK,$@)$(CC) -o $@ $^ $(ALL_LDFLAGS) -Wl,-E \
-	  -Wl,--whole-archive $(LUA_STATIC) -Wl,--no-whole-archive -lreadline \
-	  -lm -ldl
+$(BUILD)/cluarun: $(HOST_OBJECTS) $(BUILD)/libcluarun.a $(BUILD)/liblua.a
+	$(call say,LINK,$@)$(CC) -o $@ $(HOST_OBJECTS) $(BUILD)/libcluarun.a \
+	  $(ALL_LDFLAGS) -Wl,-E -Wl,--whole-archive $(BUILD)/liblua.a \
+	  -Wl,--no-whole-archive -lreadline -lm -ldl
 
 $(BUILD)/cluarun.pc: Makefile
 	$(Q)mkdir -p $(@D)

@@ -96,7 +96,7 @@ int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline) {
   ** has changed the word by the time the kernel compares it. */
   uint32_t rang = alarm != NULL ? atomic_load(alarm) : 0;
   const struct cr_sleep_hook *hook = cr_sleep_hook;
-  int err = hook != NULL ? hook->before() : 0;
+  int err = hook != NULL ? hook->before(deadline) : 0;
   if (err != 0) return err;
   int64_t until = cr_now() + LOOK_AGAIN;
   bool last = deadline <= until;
@@ -109,6 +109,16 @@ int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline) {
 
 void cr_sleep_short(cr_word *word, uint32_t value) {
   wait_one(word, value, cr_now() + LOOK_AGAIN);
+}
+
+void cr_park(cr_word *word, uint32_t value, int64_t deadline) {
+  struct timespec t = to_timespec(deadline);
+  syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value,
+          deadline == CR_FOREVER ? NULL : &t, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+void cr_unpark(cr_word *word) {
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 int cr_wake(cr_word *word, int n) {

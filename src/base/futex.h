@@ -22,11 +22,11 @@ struct cr_wait {
   uint32_t value;
 };
 
-/* What the layer above does around a sleep that may last. `before` may refuse
-** it with an errno value; `after` may turn a wake-up into one (EINTR: a
-** pending interrupt). */
+/* What the layer above does around a sleep that may last until `deadline`.
+** `before` may refuse it with an errno value; `after` may turn a wake-up into
+** one (EINTR: a pending interrupt). */
 struct cr_sleep_hook {
-  int (*before)(void);
+  int (*before)(int64_t deadline);
   int (*after)(void);
 };
 extern const struct cr_sleep_hook *cr_sleep_hook;
@@ -57,6 +57,11 @@ int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline);
 /* The same for one word and internal locks that are held for nanoseconds:
 ** no hook, no alarm, no deadline but a second. */
 void cr_sleep_short(cr_word *word, uint32_t value);
+
+/* For words of one process that one thread sleeps on: sleeps while the word has
+** the value, with no hook, or returns at once; and wakes it. */
+void cr_park(cr_word *word, uint32_t value, int64_t deadline);
+void cr_unpark(cr_word *word);
 
 /* Wakes up to n sleepers of the word; returns how many. Signal-safe. */
 int cr_wake(cr_word *word, int n);

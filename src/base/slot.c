@@ -48,6 +48,12 @@ pid_t cr_slot_pid(const struct cr_slot *s) {
   return (pid_t)(uint32_t)atomic_load(&s->pid);
 }
 
+void cr_slot_copy_name(char to[CR_NAME_MAX], const char *name) {
+  size_t n = strnlen(name, CR_NAME_MAX - 1);
+  memcpy(to, name, n);
+  to[n] = 0;
+}
+
 void cr_slot_set_pid(struct cr_slot *s, uint32_t incarnation, pid_t pid) {
   uint64_t old = (uint64_t)incarnation << 32;
   atomic_compare_exchange_strong(&s->pid, &old, old | (uint32_t)pid);
@@ -139,6 +145,7 @@ static void conceive(struct cr_slot *s, uint32_t parent) {
   atomic_store(&s->waits_in, 0);
   atomic_store(&s->note, 0);
   atomic_store(&s->alarm, 0);
+  atomic_store(&s->polling, 0);
   atomic_store(&s->handles, NULL);
   atomic_store(&s->pid, (uint64_t)incarnation << 32);
   atomic_store(&s->life.both, (uint64_t)incarnation << 32);

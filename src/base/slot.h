@@ -40,6 +40,7 @@ struct cr_slot {
   struct cr_life life;
   cr_word state;   /* enum cr_slot_state */
   cr_word alarm;   /* rings to end this thread's sleep */
+  cr_word polling; /* 1: it is in a poll, which SIGURG ends */
   uint32_t index;  /* own number; r/o */
   uint32_t parent; /* incarnation of the creator; r/o */
   uint32_t leader; /* slot index of its process's leader */
@@ -76,6 +77,12 @@ bool cr_slot_dead(const struct cr_slot *s);
 /* Alive and of that incarnation? */
 bool cr_slot_alive(const struct cr_slot *s, uint32_t incarnation);
 pid_t cr_slot_pid(const struct cr_slot *s);
+/* The kernel's number of its thread, while that is in it. */
+static inline pid_t cr_slot_tid(const struct cr_slot *s) {
+  return (pid_t)(atomic_load(&s->life.word) & CR_TID);
+}
+/* Copies a name, cut where it must be, to one of the two of a slot. */
+void cr_slot_copy_name(char to[CR_NAME_MAX], const char *name);
 /* The parent tells a child's pid after fork(), so that the death of a child
 ** that never came to enter its slot can be noticed by others. */
 void cr_slot_set_pid(struct cr_slot *s, uint32_t incarnation, pid_t pid);

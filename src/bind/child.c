@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -87,10 +86,7 @@ static void unlink_child(struct cr_family *f, struct cr_child *c) {
 /* ---- fork ---- */
 
 void cr_child_name(struct cr_slot *s, const char *name) {
-  size_t n = strlen(name);
-  if (n >= CR_NAME_MAX) n = CR_NAME_MAX - 1;
-  memcpy(s->process_name, name, n);
-  s->process_name[n] = 0;
+  cr_slot_copy_name(s->process_name, name);
 }
 
 static int fork_child(struct cr_child *c, pid_t *pid) {

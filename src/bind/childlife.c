@@ -3,7 +3,6 @@
 ** The child writes as little as it can: each page that it writes first is one
 ** to copy. So nothing here allocates Lua memory unless the target fails.
 */
-#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include "object.h"
 #include "process.h"
 #include "state.h"
+#include "task.h"
 
 /* Of the child; its only thread comes by here. */
 static bool failed, interrupted;
@@ -26,29 +26,6 @@ static int child_handler(lua_State *L) {
   lua_setiuservalue(L, -2, CR_RESULT);
   lua_settop(L, 1);
   return 1;
-}
-
-lua_Integer cr_process_arguments(lua_State *L, int args) {
-  args = lua_absindex(L, args);
-  bool packed = lua_getfield(L, args, "n") == LUA_TNUMBER;
-  lua_Integer n = packed ? lua_tointeger(L, -1) : luaL_len(L, args);
-  lua_pop(L, 1);
-  return n;
-}
-
-/* Pushes the arguments; returns their number. */
-static int push_args(lua_State *L) {
-  if (lua_getiuservalue(L, 1, CR_ARGS) == LUA_TNIL) {
-    lua_pop(L, 1);
-    return 0;
-  }
-  int args = lua_gettop(L);
-  lua_Integer n = cr_process_arguments(L, args);
-  if (n < 0 || n > INT_MAX - 1 || !lua_checkstack(L, (int)n + 1))
-    return luaL_error(L, "too many arguments");
-  for (int i = 1; i <= n; i++) lua_geti(L, args, i);
-  lua_remove(L, args);
-  return (int)n;
 }
 
 /* Pushes the traceback of the error, or "" if there was no memory for one. */
@@ -91,7 +68,8 @@ static int child_main(lua_State *L) {
   levels_below = cr_stack_levels(L);
   lua_pushcfunction(L, child_handler);
   lua_getiuservalue(L, 1, CR_TARGET);
-  int n = push_args(L);
+  lua_getiuservalue(L, 1, CR_ARGS);
+  int n = cr_task_push_args(L);
   if (lua_pcall(L, n, LUA_MULTRET, 2) == LUA_OK)
     cr_result_leave(L, &p->result, CR_CELL_VALUES, 3, lua_gettop(L) - 2);
   else if (!interrupted)

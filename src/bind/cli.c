@@ -13,7 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gil.h"
 #include "state.h"
+#include "thread.h"
 
 static const char default_name[] = "cluarun";
 
@@ -101,6 +103,8 @@ static void push_host(lua_State *L, int argc, char **argv) {
   lua_setfield(L, -2, "argv");
 }
 
+static bool interrupted; /* did the last call end by Ctrl-C? */
+
 /* Calls the function under the n arguments; an error gets a traceback. */
 static int call(lua_State *L, int n) {
   int base = lua_gettop(L) - n;
@@ -110,8 +114,8 @@ static int call(lua_State *L, int n) {
   int status = lua_pcall(L, n, LUA_MULTRET, base);
   cr_switch(before);
   lua_remove(L, base);
-  if (status != LUA_OK && cr_forked() && cr_is_interrupt(L, -1))
-    cr_leave_interrupted();
+  interrupted = status != LUA_OK && cr_is_interrupt(L, -1);
+  if (interrupted && cr_forked()) cr_leave_interrupted();
   return status;
 }
 
@@ -140,7 +144,9 @@ static int run_main(lua_State *L) {
   return lua_status(co) == LUA_OK ? 1 : lua_error(L);
 }
 
+/* Ctrl-C that the script did not catch is for all its threads. */
 static int end_script(lua_State *L) {
+  if (interrupted) cr_threads_interrupt(L);
   if (cr_script_end != NULL) cr_script_end(L);
   return 0;
 }
@@ -185,10 +191,13 @@ int cluarun_main(int argc, char **argv) {
   lua_gc(L, LUA_GCSTOP); /* until the libraries are there */
   lua_atpanic(L, panic);
   cr_warn_open(L);
+  if (cr_gil_open(L) == NULL)
+    return cannot(name, "create state", "not enough memory");
   cr_interrupt_install(L);
   int status = run_command(L, argc, argv);
   if (cr_forked()) cr_leave(status);
   cr_interrupt_remove();
+  cr_gil_close(cr_gil_find(L));
   lua_close(L);
   cr_heap_free(heap);
   return status;

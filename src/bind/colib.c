@@ -1,10 +1,17 @@
-/* coroutine.resume, wrap and close that say which coroutine runs, so that an
-** interrupt reaches the code that is running and not the one that waits for
-** it. What they do and say otherwise is what Lua's own do. */
+/* The coroutine library's functions that have to know of threads. Those that
+** resume say which coroutine runs, so that a thread is stopped and interrupted
+** where it runs and not where it waits for a coroutine. A thread's first state is
+** made like a coroutine but is not one. What they do and say otherwise is what
+** Lua's own do. */
 #include <lauxlib.h>
 #include <lualib.h>
 
+#include "gil.h"
+#include "raw.h"
 #include "state.h"
+
+/* Lua 5.4.4 does not count the C calls of a chain of closes. */
+enum { DEEPEST = 180 };
 
 static lua_State *check_coroutine(lua_State *L) {
   lua_State *co = lua_tothread(L, 1);
@@ -22,7 +29,7 @@ static int resume(lua_State *L, lua_State *co, int n) {
   }
   lua_xmove(L, co, n);
   lua_State *before = cr_switch(co);
-  int status = lua_resume(co, L, n, &results);
+  int status = cr_raw_resume(co, L, n, &results);
   cr_switch(before);
   if (status != LUA_OK && status != LUA_YIELD) {
     lua_xmove(co, L, 1);
@@ -49,7 +56,7 @@ static int coroutine_resume(lua_State *L) {
 /* lua_resetthread runs the coroutine's __close metamethods. */
 static int reset(lua_State *co) {
   lua_State *before = cr_switch(co);
-  int status = lua_resetthread(co);
+  int status = cr_raw_resetthread(co);
   cr_switch(before);
   return status;
 }
@@ -71,13 +78,38 @@ static int wrapped(lua_State *L) {
   return lua_error(L);
 }
 
-static int coroutine_wrap(lua_State *L) {
+static int coroutine_create(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
-  lua_State *co = lua_newthread(L);
+  lua_State *co = cr_raw_newthread(L);
+  cr_hook_inherit(L, co);
   lua_pushvalue(L, 1);
   lua_xmove(L, co, 1);
+  return 1;
+}
+
+static int coroutine_wrap(lua_State *L) {
+  coroutine_create(L);
   lua_pushcclosure(L, wrapped, 1);
   return 1;
+}
+
+static bool is_first_state(lua_State *L) {
+  const struct cr_thread *t = cr_thread_of(L);
+  return t != NULL && L == t->base;
+}
+
+static int coroutine_running(lua_State *L) {
+  bool main = lua_pushthread(L);
+  lua_pushboolean(L, main || is_first_state(L));
+  return 2;
+}
+
+static int coroutine_yield(lua_State *L) {
+  if (is_first_state(L)) { /* as Lua says it, without a position */
+    lua_pushliteral(L, "attempt to yield from outside a coroutine");
+    return lua_error(L);
+  }
+  return lua_yield(L, lua_gettop(L));
 }
 
 /* May co be closed? Only one that is suspended or dead. */
@@ -92,7 +124,11 @@ static int coroutine_close(lua_State *L) {
   if (!is_idle(L, co))
     return luaL_error(L, "cannot close a %s coroutine",
                       co == L ? "running" : "normal");
-  int status = reset(co);
+  static _Thread_local int depth;
+  if (depth >= DEEPEST) return luaL_error(L, "C stack overflow");
+  depth++;
+  int status = reset(co); /* comes back whatever happens */
+  depth--;
   lua_pushboolean(L, status == LUA_OK);
   if (status == LUA_OK) return 1;
   lua_xmove(co, L, 1);
@@ -102,8 +138,11 @@ static int coroutine_close(lua_State *L) {
 void cr_open_coroutine(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"close", coroutine_close},
+      {"create", coroutine_create},
       {"resume", coroutine_resume},
+      {"running", coroutine_running},
       {"wrap", coroutine_wrap},
+      {"yield", coroutine_yield},
       {NULL, NULL},
   };
   lua_getglobal(L, LUA_COLIBNAME);

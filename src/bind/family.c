@@ -5,6 +5,7 @@
 
 #include "object.h"
 #include "process.h"
+#include "thread.h"
 
 enum { HELD = 1, VALUES = CR_PARENT }; /* user values: held, current, parent */
 enum { GRACE = 1 }; /* seconds that a daemon has for its end */
@@ -140,6 +141,7 @@ static int end_of_family(struct cr_family *f) {
 }
 
 int cr_process_end(lua_State *L) {
+  cr_threads_join(L);
   struct cr_family *f = push_home(L);
   lua_pop(L, 1);
   if (cr_family_foreign(f)) return 0; /* this process never had a child */

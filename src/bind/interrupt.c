@@ -1,98 +1,108 @@
-/* Ctrl-C: the error "interrupted!" in the main thread, wherever it is.
+/* Interrupts: an error raised in a thread from outside, wherever it is.
 **
-** The handler only sets a flag, sets a hook on the coroutine that runs (as
-** lua.c does on the main state) and rings the thread's alarm. A loop ends by
-** the hook, a sleep by the flag; the hook that a script has set itself comes
-** back afterwards. A second Ctrl-C while the first is pending ends the process.
+** Ctrl-C raises "interrupted!" in the main thread: the handler only sets a flag
+** and a trap (gil.h), and rings the thread's alarm. A loop ends by the trap, a
+** sleep by the flag. A second Ctrl-C while the first is pending ends the process.
+** A thread interrupts another one in the same way, with any error.
 */
 #include <errno.h>
 #include <lauxlib.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 
+#include "gil.h"
 #include "object.h"
 #include "state.h"
+#include "thread.h"
 
 static const char message[] = "interrupted!";
 
-/* What this OS thread runs now; NULL outside of Lua. */
-static _Thread_local lua_State *running;
-
-/* Of the process: signals go to its main thread. */
-static pthread_t main_thread;
+/* Of the process: Ctrl-C is for this one. */
+static struct cr_thread *volatile main_thread;
+static pthread_t main_os_thread;
 static bool installed;
-static volatile sig_atomic_t pending;
 static volatile sig_atomic_t delivered;
-/* Where the hook is, and what it stands in for. */
-static struct {
-  lua_State *volatile state;
-  lua_Hook hook;
-  int mask, count;
-} armed;
 
-static void disarm(void) {
-  lua_State *L = armed.state;
-  armed.state = NULL;
-  if (L != NULL) lua_sethook(L, armed.hook, armed.mask, armed.count);
+/* Where the registry keeps the error that a thread is to raise. */
+static const void *error_key(const struct cr_thread *t) {
+  return &t->asked;
 }
 
-static int raise_it(lua_State *L) {
-  disarm();
-  delivered = 1;
-  pending = 0;
-  return luaL_error(L, "%s", message);
+void cr_thread_interrupt(lua_State *L, struct cr_thread *t, int error) {
+  lua_pushvalue(L, error);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, error_key(t));
+  t->asked = true;
+  if (t->holding)
+    cr_trap(t->running);
+  else
+    cr_thread_wake(t);
 }
 
-/* A coroutine made while the hook was set has a copy of it, which may come
-** late: then there is nothing to raise. */
-static void stop(lua_State *L, lua_Debug *ar) {
-  (void)ar;
-  if (armed.state != L) lua_sethook(L, NULL, 0, 0);
-  if (pending) raise_it(L);
+/* Pushes what the thread is to raise, if it is anything else than the usual. */
+static bool push_error(lua_State *L, struct cr_thread *t) {
+  luaL_checkstack(L, 2, NULL);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, error_key(t));
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, error_key(t));
+  return !lua_isnil(L, -1);
 }
 
-static void arm(lua_State *L) {
-  if (L == NULL) return;
-  armed.hook = lua_gethook(L);
-  armed.mask = lua_gethookmask(L);
-  armed.count = lua_gethookcount(L);
-  armed.state = L;
-  lua_sethook(L, stop,
-              LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+static int raise_text(lua_State *L, int level, const char *text) {
+  luaL_checkstack(L, 3, NULL);
+  luaL_where(L, level);
+  lua_pushstring(L, text);
+  lua_concat(L, 2);
+  return lua_error(L);
 }
 
-lua_State *cr_switch(lua_State *L) {
-  lua_State *before = running;
-  running = L;
-  if (pending && cr_interrupt_pending() && armed.state != L) {
-    disarm();
-    arm(L);
+/* Level 0: from a hook; 1: from a C function. */
+static int raise_it(lua_State *L, int level) {
+  struct cr_thread *t = cr_thread_of(L);
+  if (t == NULL) return raise_text(L, level, message);
+  if (t->refused) {
+    t->refused = false;
+    return raise_text(L, level,
+                      "cannot wait inside a finalizer while other threads run");
   }
-  return before;
+  if (t->signalled) {
+    t->signalled = 0;
+    delivered = 1;
+    if (t->asked) cr_trap(t->running);
+  } else if (t->asked) {
+    t->asked = false;
+    if (push_error(L, t)) return lua_error(L);
+  }
+  return raise_text(L, level, message);
+}
+
+int cr_raise_interrupt(lua_State *L) {
+  return raise_it(L, 1);
+}
+
+void cr_interrupt_here(lua_State *L) {
+  raise_it(L, 0);
 }
 
 static void on_interrupt(int sig) {
   int saved = errno;
-  if (!pthread_equal(pthread_self(), main_thread)) {
-    pthread_kill(main_thread, sig);
-  } else if (pending) {
+  struct cr_thread *t = main_thread;
+  if (!pthread_equal(pthread_self(), main_os_thread)) {
+    pthread_kill(main_os_thread, sig);
+  } else if (t == NULL || t->signalled) {
     signal(sig, SIG_DFL);
     raise(sig);
   } else {
-    pending = 1;
-    arm(running);
+    t->signalled = 1;
+    if (t->holding) cr_trap(t->running);
     if (cr_self != NULL) cr_ring(&cr_self->alarm);
   }
   errno = saved;
 }
 
 bool cr_interrupt_pending(void) {
-  return pending && pthread_equal(pthread_self(), main_thread);
-}
-
-int cr_raise_interrupt(lua_State *L) {
-  return raise_it(L);
+  const struct cr_thread *t = cr_thread_self;
+  while (t != NULL && !cr_interrupted(t)) t = t->outer;
+  return t != NULL;
 }
 
 bool cr_is_interrupt(lua_State *L, int index) {
@@ -103,20 +113,15 @@ bool cr_is_interrupt(lua_State *L, int index) {
   return line >= n && memcmp(text + line - n, message, n) == 0;
 }
 
-static int refuse(void) {
-  return cr_interrupt_pending() && !cr_patient ? EINTR : 0;
-}
-
 /* The thread that forks is the child's main thread. */
 static void in_child(void) {
-  main_thread = pthread_self();
+  main_os_thread = pthread_self();
+  if (main_thread != NULL) main_thread = cr_thread_self;
 }
 
 void cr_interrupt_install(lua_State *L) {
-  static const struct cr_sleep_hook hook = {refuse, refuse};
-  main_thread = pthread_self();
-  running = L;
-  cr_sleep_hook = &hook;
+  main_os_thread = pthread_self();
+  main_thread = cr_thread_of(L);
   if (!installed) pthread_atfork(NULL, NULL, in_child);
   installed = true;
   /* Without SA_RESTART, so that reads and waits return. */
@@ -125,9 +130,7 @@ void cr_interrupt_install(lua_State *L) {
 }
 
 void cr_interrupt_remove(void) {
-  if (running == NULL) return;
+  if (main_thread == NULL) return;
   signal(SIGINT, SIG_DFL);
-  disarm();
-  pending = 0;
-  running = NULL;
+  main_thread = NULL;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "gil.h"
 #include "state.h"
 
 void (*cr_script_end)(lua_State *L);
@@ -53,7 +54,10 @@ static int os_exit(lua_State *L) {
   bool close = lua_toboolean(L, 2);
   if (cr_before_exit != NULL) cr_before_exit(L);
   if (forked) cr_leave(status);
-  if (close) lua_close(L);
+  if (close) {
+    cr_gil_close(cr_gil_find(L));
+    lua_close(L);
+  }
   exit(status);
 }
 

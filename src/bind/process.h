@@ -35,10 +35,7 @@ const char *cr_process_push_name(lua_State *L, int process);
 /* Pushes a new Process object for this very process. */
 void cr_process_push_self(lua_State *L);
 
-/* childlife.c. How many arguments the table at that index holds: its n if that
-** is a number, else its length. */
-lua_Integer cr_process_arguments(lua_State *L, int args);
-/* In a new child: runs the target of the Process at index 1, and
+/* childlife.c. In a new child: runs the target of the Process at index 1, and
 ** ends this process. */
 _Noreturn void cr_process_live(lua_State *L);
 
@@ -56,7 +53,7 @@ void cr_family_push(lua_State *L, struct cr_child *c);
 /* Forks with the held record c, as cr_child_fork does. */
 int cr_family_fork(lua_State *L, struct cr_child *c, pid_t *pid);
 /* At the end of the main script, also after an error, and of a child's target:
-** terminates daemon children (and kills them after a second), then joins the
+** joins threads, terminates daemon children (and kills them after a second), then joins the
 ** others. Raises when it is interrupted. */
 int cr_process_end(lua_State *L);
 

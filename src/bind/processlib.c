@@ -5,7 +5,6 @@
 ** current_process() and parent_process() give in the child.
 */
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "process.h"
 #include "result.h"
 #include "state.h"
+#include "task.h"
 
 #define TYPE "cluarun.Process"
 
@@ -88,35 +88,8 @@ static void push_numbers(lua_State *L) {
 
 /* ---- making ---- */
 
-static bool is_callable(lua_State *L, int index) {
-  if (lua_isfunction(L, index)) return true;
-  bool callable = luaL_getmetafield(L, index, "__call") != LUA_TNIL;
-  if (callable) lua_pop(L, 1);
-  return callable;
-}
-
-static void check_field(lua_State *L, bool good, const char *field,
-                        const char *expected) {
-  if (good) return;
-  const char *text = lua_pushfstring(L, "%s must be a %s, got %s", field,
-                                     expected, luaL_typename(L, -1));
-  luaL_argerror(L, 1, text);
-}
-
 static int process_new(lua_State *L) {
-  static const char *const known[] = {"target", "args", "name", "daemon", NULL};
-  luaL_checktype(L, 1, LUA_TTABLE);
-  cr_check_fields(L, 1, known);
-  lua_settop(L, 1);
-  lua_getfield(L, 1, "target");
-  check_field(L, is_callable(L, 2), "target", "function");
-  lua_getfield(L, 1, "args");
-  check_field(L, lua_isnil(L, 3) || lua_istable(L, 3), "args", "table");
-  lua_getfield(L, 1, "name");
-  check_field(L, lua_isnil(L, 4) || lua_type(L, 4) == LUA_TSTRING, "name",
-              "string");
-  lua_getfield(L, 1, "daemon");
-  check_field(L, lua_isnil(L, 5) || lua_isboolean(L, 5), "daemon", "boolean");
+  cr_task_check(L);
   struct cr_process *p = new_process(L);
   p->maker = this_process();
   p->child.daemon = lua_toboolean(L, 5);
@@ -158,11 +131,7 @@ void cr_process_push_self(lua_State *L) {
 
 /* The child, which pushes them, could report too many of them less well. */
 static void check_arguments(lua_State *L) {
-  lua_Integer n = 0;
-  if (lua_getiuservalue(L, 1, CR_ARGS) != LUA_TNIL)
-    n = cr_process_arguments(L, -1);
-  if (n < 0 || n > INT_MAX / 2) luaL_error(L, "args.n out of range: %I", n);
-  luaL_checkstack(L, (int)n + LUA_MINSTACK, "too many arguments");
+  if (lua_getiuservalue(L, 1, CR_ARGS) != LUA_TNIL) cr_task_count(L, -1);
   lua_pop(L, 1);
 }
 
@@ -287,11 +256,7 @@ static int process_result(lua_State *L) {
   if (lua_getiuservalue(L, 1, CR_RESULT) == LUA_TNIL && p->result.cell == NULL)
     return 0;
   push_outcome(L, p);
-  int list = lua_gettop(L);
-  lua_getfield(L, list, "n");
-  int n = (int)lua_tointeger(L, -1);
-  luaL_checkstack(L, n, "too many results");
-  for (int i = 1; i <= n; i++) lua_rawgeti(L, list, i);
+  int n = cr_task_unpack(L);
   return p->kind == CR_CELL_ERROR ? lua_error(L) : n;
 }
 

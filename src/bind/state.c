@@ -4,21 +4,46 @@
 #include <lualib.h>
 #include <string.h>
 
+#include "gil.h"
 #include "marshal.h"
 #include "object.h"
 #include "state.h"
+#include "thread.h"
 
 static char table_key; /* of the table, in the registry */
 
 static const lua_CFunction libraries[] = {
-    cr_open_errors, cr_open_synch, cr_open_value,   cr_open_queue,
-    cr_open_pipe,   cr_open_wait,  cr_open_process,
+    cr_open_errors,  cr_open_synch,  cr_open_value,
+    cr_open_queue,   cr_open_pipe,   cr_open_wait,
+    cr_open_process, cr_open_thread, cr_open_local,
 };
+
+static int gil__gc(lua_State *L) {
+  struct cr_gil **g = lua_touserdata(L, 1);
+  if (*g != NULL) cr_gil_free(*g);
+  *g = NULL;
+  return 0;
+}
+
+/* The lock goes with the state. */
+static void open_lock(lua_State *L) {
+  static const char key;
+  struct cr_gil **g = lua_newuserdatauv(L, sizeof *g, 0);
+  *g = NULL;
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, gil__gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
+  *g = cr_gil_open(L);
+  if (*g == NULL) luaL_error(L, "not enough memory");
+}
 
 static void open_libraries(lua_State *L) {
   int err = cr_arena_open();
   if (err != 0) luaL_error(L, "cannot map shared memory: %s", strerror(err));
   cr_watch_forks();
+  open_lock(L);
   cr_heap_adopt(L);
   cr_marshal_open(L);
   lua_newtable(L);
@@ -35,6 +60,8 @@ int luaopen_cluarun(lua_State *L) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &table_key) != LUA_TTABLE) {
     lua_pop(L, 1);
     open_libraries(L);
+    cr_open_coroutine(L);
+    cr_open_hooks(L);
   }
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_pushvalue(L, -2);
@@ -68,7 +95,7 @@ static void hide_table(lua_State *L) {
 
 void cluarun_openlibs(lua_State *L) {
   luaL_openlibs(L);
-  cr_open_coroutine(L);
+  cr_open_require(L);
   cr_open_exit(L);
   lua_register(L, "print", cr_print);
   luaopen_cluarun(L);
@@ -80,13 +107,4 @@ void cluarun_openlibs(lua_State *L) {
     lua_settable(L, -4);
   }
   lua_pop(L, 2);
-}
-
-/* A state has one thread: there is nobody to let run. */
-void cluarun_unlock(lua_State *L) {
-  (void)L;
-}
-
-void cluarun_lock(lua_State *L) {
-  (void)L;
 }

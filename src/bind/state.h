@@ -25,8 +25,8 @@ uint32_t cr_heap_epoch(lua_State *L, const void *address);
 /* In parent and child of every fork; pthread_atfork sees to that. */
 void cr_heap_new_epoch(void);
 
-/* interrupt.c: Ctrl-C. The handler sets a flag, a hook (as lua.c's does) and
-** rings the main thread's alarm, so loops and sleeps end alike. */
+/* interrupt.c: Ctrl-C. The handler sets a flag and a trap (gil.h) and rings the
+** main thread's alarm, so loops and sleeps end alike. */
 void cr_interrupt_install(lua_State *L);
 /* Back to the default: the next Ctrl-C ends the process. */
 void cr_interrupt_remove(void);
@@ -34,9 +34,6 @@ void cr_interrupt_remove(void);
 bool cr_interrupt_pending(void);
 /* Was this error message the uncaught "interrupted!" of a delivered Ctrl-C? */
 bool cr_is_interrupt(lua_State *L, int index);
-/* The coroutine (or main state) that this OS thread runs; whoever resumes one
-** calls cr_switch with it, and again with the old one afterwards. */
-lua_State *cr_switch(lua_State *L);
 
 /* output.c: whole lines. From the first fork on, stdout is line by line. */
 void cr_output_shared(void);
@@ -73,9 +70,15 @@ _Noreturn void cr_leave_interrupted(void);
 /* Puts our os.exit into the os library. */
 void cr_open_exit(lua_State *L);
 
-/* colib.c: resume, wrap and close that keep cr_switch informed, put into the
-** coroutine library. */
+/* colib.c: functions of the coroutine library that know of threads, put in the
+** place of Lua's own. */
 void cr_open_coroutine(lua_State *L);
+/* hooklib.c: the same for debug.sethook and gethook, where the program does not
+** interpose (raw.h). */
+void cr_open_hooks(lua_State *L);
+/* requirelib.c: a require that runs a module once, however many threads want
+** it at the same time. */
+void cr_open_require(lua_State *L);
 /* warn.c: the warnings of the standard interpreter. */
 void cr_warn_open(lua_State *L);
 

@@ -315,9 +315,11 @@ int cr_queue_unget(struct cr_queue *q, struct cr_packet *p) {
     if (err == 0) p->block = NULL;
     return err;
   }
-  int err;
-  do err = side_lock(q, &s, CR_FOREVER);
-  while (err == EINTR || err == EAGAIN);
+  bool before = cr_patient;
+  cr_patient = true;
+  while (side_lock(q, &s, CR_FOREVER) != 0)
+    ;
+  cr_patient = before;
   m->next = atomic_load(&q->returned);
   cr_log_add(&q->get_log, &q->returned, (uintptr_t)m);
   cr_log_add32(&q->get_log, &q->returned_count,

@@ -1,0 +1,79 @@
+/* What a wait does with the interpreter lock: cr_sleep's hook, and the public
+** cluarun_unlock and cluarun_lock around blocking C code.
+**
+** An OS thread that is in several states gives all their locks back, and takes
+** them again in the order of their addresses, as every other one does.
+*/
+#include <cluarun.h>
+#include <errno.h>
+
+#include "gil.h"
+#include "state.h"
+
+/* May it give the lock back? Where nobody else is, there is no need to; in a
+** finalizer the others would run without a collector. */
+static bool must_keep(const struct cr_thread *t) {
+  return !t->holding || atomic_load(&t->gil->count) == 1;
+}
+
+static void let_go(struct cr_thread *t, bool keep) {
+  t->kept = keep || must_keep(t);
+  if (!t->kept) cr_gil_release(t);
+}
+
+static void take_back(struct cr_thread *t) {
+  if (!t->kept) cr_gil_acquire(t, true);
+  t->kept = false;
+}
+
+/* A wait without end in a finalizer, for what perhaps only the others can do,
+** is refused, unless it has to be (cr_patient). */
+static bool refuses(struct cr_thread *t, int64_t deadline) {
+  t->refused = deadline == CR_FOREVER && !cr_patient && !must_keep(t) &&
+               cr_in_finalizer(t->running);
+  return t->refused;
+}
+
+static int before(int64_t deadline) {
+  struct cr_thread *t;
+  for (t = cr_thread_self; t != NULL; t = t->outer)
+    if ((cr_interrupted(t) && !cr_patient) || refuses(t, deadline))
+      return EINTR;
+  for (t = cr_thread_self; t != NULL; t = t->outer)
+    let_go(t, deadline != CR_FOREVER && !must_keep(t) &&
+                  cr_in_finalizer(t->running));
+  return 0;
+}
+
+/* This OS thread's record whose lock comes next after that one. */
+static struct cr_thread *next_after(const struct cr_gil *g) {
+  struct cr_thread *best = NULL;
+  for (struct cr_thread *t = cr_thread_self; t != NULL; t = t->outer)
+    if (t->gil > g && (best == NULL || t->gil < best->gil)) best = t;
+  return best;
+}
+
+static int after(void) {
+  struct cr_thread *t = cr_thread_self;
+  if (t != NULL && t->outer == NULL)
+    take_back(t);
+  else
+    for (t = next_after(NULL); t != NULL; t = next_after(t->gil)) take_back(t);
+  return cr_interrupt_pending() && !cr_patient ? EINTR : 0;
+}
+
+void cr_blocking_open(void) {
+  static const struct cr_sleep_hook hook = {before, after};
+  cr_sleep_hook = &hook;
+}
+
+void cluarun_unlock(lua_State *L) {
+  struct cr_thread *t = cr_thread_of(L);
+  if (t != NULL)
+    let_go(t, atomic_load(&t->gil->count) > 1 && cr_in_finalizer(L));
+}
+
+void cluarun_lock(lua_State *L) {
+  struct cr_thread *t = cr_thread_of(L);
+  if (t != NULL) take_back(t);
+}

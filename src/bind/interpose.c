@@ -1,0 +1,52 @@
+/* In front of Lua's own functions, in the program only: the Makefile gives Lua's
+** the names that raw.h knows. So coroutines that a module in C makes and resumes
+** are known like those of the coroutine library, and hooks that it sets go on
+** working while threads are stopped by hooks of ours.
+*/
+#include "gil.h"
+#include "raw.h"
+
+LUA_API int lua_resume(lua_State *L, lua_State *from, int n, int *results) {
+  lua_State *before = cr_switch(L);
+  /* Without `from` the count of nested C calls would start over. */
+  int status = cr_real_resume(L, from != NULL ? from : before, n, results);
+  cr_switch(before);
+  return status;
+}
+
+LUA_API int lua_resetthread(lua_State *L) {
+  lua_State *before = cr_switch(L);
+  int status = cr_real_resetthread(L);
+  cr_switch(before);
+  return status;
+}
+
+LUA_API lua_State *lua_newthread(lua_State *L) {
+  lua_State *L1 = cr_real_newthread(L);
+  cr_hook_inherit(L, L1);
+  return L1;
+}
+
+LUA_API void lua_sethook(lua_State *L, lua_Hook f, int mask, int count) {
+  cr_hook_set(L, f, mask, count);
+}
+
+LUA_API lua_Hook lua_gethook(lua_State *L) {
+  int mask, count;
+  return cr_thread_of(L) != NULL ? cr_hook_get(L, &mask, &count)
+                                 : cr_real_gethook(L);
+}
+
+LUA_API int lua_gethookmask(lua_State *L) {
+  int mask, count;
+  if (cr_thread_of(L) == NULL) return cr_real_gethookmask(L);
+  cr_hook_get(L, &mask, &count);
+  return mask;
+}
+
+LUA_API int lua_gethookcount(lua_State *L) {
+  int mask, count;
+  if (cr_thread_of(L) == NULL) return cr_real_gethookcount(L);
+  cr_hook_get(L, &mask, &count);
+  return count;
+}
