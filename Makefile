@@ -2,6 +2,7 @@
 #
 #   make deps          install what building and testing need (Debian)
 #   make               build/cluarun, libcluarun.{a,so}, cluarun.so, cluarun.pc
+#   make docs          build/docs: the reference, definitions for editors
 #   make test          every test; `make check` adds lint
 #   make SANITIZER=address,undefined test        (or thread) in a build of its own
 #
@@ -75,7 +76,7 @@ PRODUCTS = $(addprefix $(BUILD)/,cluarun libcluarun.a libcluarun.so cluarun.so \
   cluarun.pc)
 C_FILES = $(wildcard include/*.h src/*/*.[ch] tests/c/*.[ch] \
   tests/c/*/*.[ch])
-LUA_CHECKED = $(LUA_FILES) $(wildcard scripts/*.lua tests/*.lua tests/*/*.lua)
+LUA_CHECKED = $(LUA_FILES) $(wildcard src/tool/*.lua scripts/*.lua tests/*.lua tests/*/*.lua)
 
 all: $(PRODUCTS)
 
@@ -165,10 +166,19 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libcore.a
 
 PROVE = prove --norc --merge --timer -j$(JOBS) \
   --exec 'sh tests/lib/run.sh $(BUILD) $(RUN)'
-test: all $(C_TESTS) $(BUILD)/tests/pty.so
+test: all docs $(C_TESTS) $(BUILD)/tests/pty.so
 	$(Q)$(PROVE) $(LUA_TESTS) $(C_TESTS) | awk -f tests/lib/count.awk
 test-c: $(C_TESTS)
 	$(Q)$(PROVE) $(C_TESTS) | awk -f tests/lib/count.awk
+
+# The reference, and definitions for lua-language-server.
+docs: $(BUILD)/docs/reference.md $(BUILD)/docs/cluarun.d.lua
+$(BUILD)/docs/reference.md: FORM = markdown
+$(BUILD)/docs/cluarun.d.lua: FORM = luacats
+$(BUILD)/docs/%: src/tool/docs.lua lua/help.lua $(wildcard lua/reference_*.lua) \
+  | $(BUILD)/cluarun
+	$(Q)mkdir -p $(@D)
+	$(call say,DOCS,$@)$(RUN) $(BUILD)/cluarun $< $(FORM) >$@
 
 check: test lint
 
@@ -214,8 +224,10 @@ LIBDIR = $(DESTDIR)$(PREFIX)/lib
 INSTALLED = $(DESTDIR)$(PREFIX)/bin/cluarun $(LIBDIR)/libcluarun.a \
   $(LIBDIR)/libcluarun.so $(LIBDIR)/$(SONAME) $(LIBDIR)/libcluarun.so.$(VERSION) \
   $(LIBDIR)/lua/5.4/cluarun.so $(LIBDIR)/pkgconfig/cluarun.pc \
-  $(DESTDIR)$(PREFIX)/include/cluarun.h
-install: all
+  $(DESTDIR)$(PREFIX)/include/cluarun.h \
+  $(DESTDIR)$(PREFIX)/share/doc/cluarun/reference.md \
+  $(DESTDIR)$(PREFIX)/share/cluarun/cluarun.d.lua
+install: all docs
 	install -d $(sort $(dir $(INSTALLED)))
 	install -m 755 $(BUILD)/cluarun $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 $(BUILD)/libcluarun.a $(LIBDIR)/
@@ -225,6 +237,8 @@ install: all
 	install -m 755 $(BUILD)/cluarun.so $(LIBDIR)/lua/5.4/
 	install -m 644 $(BUILD)/cluarun.pc $(LIBDIR)/pkgconfig/
 	install -m 644 include/cluarun.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 $(BUILD)/docs/reference.md $(DESTDIR)$(PREFIX)/share/doc/cluarun/
+	install -m 644 $(BUILD)/docs/cluarun.d.lua $(DESTDIR)$(PREFIX)/share/cluarun/
 uninstall:
 	rm -f $(INSTALLED)
 
@@ -233,7 +247,7 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: all test test-c check lint objects step torture bench demo deps \
+.PHONY: all docs test test-c check lint objects step torture bench demo deps \
   install uninstall format clean
 .DELETE_ON_ERROR:
 

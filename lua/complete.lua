@@ -2,13 +2,13 @@
 -- of the text.
 --
 -- kind is "word" (a keyword, global, field or method), "module" (in the string
--- after require) or "file" (in any other string; the list is the console's own).
+-- after require) or "file" (in any other string; the list is the console's).
 -- The list begins with what all its entries have in common, unless it has only
 -- one. It is found by raw access, so that looking changes nothing.
 local host = ...
 local G, type, rawget, next, pairs = _G, type, rawget, next, pairs
 local tostring, tonumber, getmetatable = tostring, tonumber, debug.getmetatable
-local getupvalue, sort = debug.getupvalue, table.sort
+local getupvalue, sort, select = debug.getupvalue, table.sort, select
 
 local CHAIN = 10 -- __index tables that are followed
 
@@ -16,6 +16,10 @@ local keywords = {}
 for word in ([[and break do else elseif end false for function goto if in local
   nil not or repeat return then true until while]]):gmatch "%a+" do
   keywords[#keywords + 1] = word
+end
+
+local function end_of(text, mark, from)
+  return select(2, text:find(mark, from, true))
 end
 
 -- Where an unfinished string begins in the text, or nil; true in a comment.
@@ -28,11 +32,10 @@ local function open_string(text)
     local start, stop = i, nil
     if text:find("^%-%-", i) then
       level = text:match("^%-%-%[(=*)%[", i)
-      if level then _, stop = text:find("]" .. level .. "]", i, true)
-      else stop = text:find("\n", i, true) end
+      stop = end_of(text, level and "]" .. level .. "]" or "\n", i)
       if not stop then return true end
     elseif level then
-      _, stop = text:find("]" .. level .. "]", i, true)
+      stop = end_of(text, "]" .. level .. "]", i)
       if not stop then return start + #level + 2 end
     elseif c == '"' or c == "'" then
       stop = i + 1

@@ -7,8 +7,8 @@
 local DEPTH, ITEMS, ALL_ITEMS, STRING = 5, 60, 400, 200
 local COLLECTED = 2000 -- keys of a table that are sorted at most
 
-local type, tostring, rawget, rawlen, next = type, tostring, rawget, rawlen, next
-local pcall, ipairs, format = pcall, ipairs, string.format
+local type, tostring, pcall, ipairs = type, tostring, pcall, ipairs
+local rawget, rawlen, next, format = rawget, rawlen, next, string.format
 local getmetatable, sort, concat = debug.getmetatable, table.sort, table.concat
 local mathtype, utf8len = math.type, utf8.len
 

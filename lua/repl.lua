@@ -39,17 +39,24 @@ local function prompt(name, default)
   return ok and result or default
 end
 
--- The function of a block: `return BLOCK` if that is one. Or nil, a message.
+local function lacks_end(message)
+  return message and message:sub(-5) == "<eof>"
+end
+
+-- The function of a block: `return BLOCK` if that is one. Or nil, a message, and
+-- whether more lines could help.
 local function compile(text)
   if text:sub(1, 1) == "=" then text = "return " .. text:sub(2) end
-  local f = load("return " .. text, "=stdin")
+  local f, as_expression = load("return " .. text, "=stdin")
   if f then return f end
-  return load(text, "=stdin")
+  local message
+  f, message = load(text, "=stdin")
+  return f, message, lacks_end(as_expression) or lacks_end(message)
 end
 
 local function is_complete(text)
-  local f, message = compile(text)
-  return f ~= nil or message:sub(-5) ~= "<eof>"
+  local f, _, incomplete = compile(text)
+  return f ~= nil or not incomplete
 end
 
 -- Reading a block, without the last newline: nil at the end; one that was

@@ -139,9 +139,9 @@ function M:send(text)
 end
 
 -- What the pattern matches in what was written since the last send, without
--- escape sequences and \r.
+-- escape sequences, bells and \r.
 local function match(s, pattern)
-  local text = s.text:gsub("\27%[[%d;?]*%a", ""):gsub("\r", "")
+  local text = s.text:gsub("\27%[[%d;?]*%a", ""):gsub("[\r\a]", "")
   local from, to = text:find(pattern)
   return from and text:sub(from, to)
 end

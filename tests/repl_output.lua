@@ -1,0 +1,253 @@
+-- Output of others while a line is typed, children at the prompt, terminals that
+-- are none or dumb, help.
+local tap <close> = dofile "tests/lib/tap.lua"
+local session = dofile "tests/lib/session.lua"
+
+local CTRL_C, CTRL_D, LEFT = "\3", "\4", "\27[D"
+
+local function test(name, f, options)
+  tap.test(name, function()
+    local s <close> = session.start(options)
+    f(s)
+  end)
+end
+
+-- Starts what prints lines when it gets them from the queue q.
+local printers = {
+  ["a thread"] = "Thread{target = f, daemon = true}:start()",
+  ["a child"] = "Process{target = f, daemon = true}:start()",
+  ["a forked child"] = "if fork() == 0 then f() end",
+  ["a program"] = "if fork() == 0 then while true do "
+    .. "os.execute('printf %s ' .. q:get()) end end",
+}
+for name, start in pairs(printers) do
+  test("a half-typed line stays intact under " .. name, function(s)
+    s:send("q = Queue() e = Event() "
+      .. "function f() while true do print(q:get()) end end\r")
+    s:expect "end\n> $"
+    -- What feeds it is a child, which is told by a signal when to.
+    s:send("feeder = Process{target = function() while true do "
+      .. "e:wait() e:clear() q:put 'FIRST\\\\n' q:put 'SECOND\\\\n' end end, "
+      .. "daemon = true}:start()\r")
+    s:expect "%(%)\n> $"
+    if name ~= "a program" then
+      s:send "g = f f = function() print(q:get():sub(1, -3)) return f() end\r"
+      s:expect "end\n> $"
+    end
+    s:send(start .. "\r")
+    s:expect "\n> $"
+    -- ... and when: once the line is half typed.
+    s:send("Process{target = function() q2 = e sleep(0.2) e:set() end, "
+      .. "daemon = true}:start() t = nil\r")
+    s:send("print('half', ty)" .. LEFT .. LEFT)
+    s:screen { "FIRST", "SECOND", "> print('half', t|y)" }
+    s:send "1234 or 'ped'"
+    s:screen { "FIRST", "SECOND", "> print('half', t1234 or 'ped'|y)" }
+    s:send(CTRL_C)
+    s:expect "%^C\n> $"
+  end)
+end
+
+test("a line that wraps, and a block, stay intact", function(s)
+  s:send("function say(n) Thread{target = function() sleep(0.3) "
+    .. "for i = 1, n do print('line ' .. i) end end}:start() end\r")
+  s:expect "end end\n> $"
+  local long = ("x"):rep(100)
+  s:send "say(2)\r"
+  s:send(long .. LEFT:rep(50))
+  s:screen {
+    "line 1", "line 2", "> " .. ("x"):rep(50) .. "|" .. ("x"):rep(28),
+    ("x"):rep(22),
+  }
+  s:send(CTRL_C .. "say(3)\r")
+  s:send "do\rprint(1)\r"
+  s:screen { "line 1", "line 2", "line 3", "> do", ">> print(1)", ">> |" }
+  s:send "end\r"
+  s:expect "\n1\n> $"
+end)
+
+test("much output comes whole and in order", function(s)
+  s:send("Thread{target = function() sleep(0.2) for i = 1, 20000 do "
+    .. "print('line ' .. i) end end}:start() t = nil\r")
+  s:send "half"
+  s:expect "line 20000\n> half$"
+  local n = 0
+  for i in s.text:gmatch "line (%d+)\r?\n" do
+    n = n + 1
+    if tonumber(i) ~= n then break end
+  end
+  tap.eq(n, 20000)
+end)
+
+test("output without a newline gets a line of its own", function(s)
+  s:send "io.write 'a' io.stderr:write 'b'\r"
+  s:expect "\nab\n> $"
+  s:send("Thread{target = function() sleep(0.2) io.write 'no newline' "
+    .. "io.flush() end}:start() t = nil\r")
+  s:send "half"
+  s:screen { "no newline", "> half|" }
+  s:send(CTRL_C)
+  s:expect "%^C\n> $"
+end)
+
+test("long lines stay whole", function(s)
+  s:send("Process{target = function() sleep(0.2) print(('y'):rep(30000)) end}"
+    .. ":start() t = nil\r")
+  s:send "half"
+  s:expect(("y"):rep(30000) .. "\n> half$")
+end)
+
+test("background threads run while the prompt waits", function(s)
+  s:send "n = 0\r"
+  s:expect "\n> $"
+  s:send("Thread{target = function() while true do n = n + 1 end end, "
+    .. "daemon = true}:start() t = nil\r")
+  s:expect "\n> $"
+  s:send "a = n\r"
+  s:expect "\n> $"
+  s:send "n > a\r"
+  s:expect "\ntrue\n> $"
+end)
+
+test("fork at the prompt: the child ends with its line", function(s)
+  s:send "fork()\r"
+  s:expect "\n0\n"
+  s:send "wait()\r"
+  s:expect "\n%d+\texit\t0\n> $"
+  s:send "if fork() == 0 then error 'in the child' end\r"
+  s:expect "in the child\nstack traceback:"
+  s:send "select(2, wait())\r"
+  s:expect "\nexit\t1\n> $"
+  s:send "if fork() == 0 then io.write(tostring(io.read())) end\r"
+  s:expect "nil"
+  s:send "select(2, wait())\r"
+  s:expect "\nexit\t0\n> $"
+  s:send "coroutine.wrap(function() fork() coroutine.yield() end)()\r"
+  s:expect "\n> $"
+  s:send "select(2, wait())\r"
+  s:expect "\nexit\t0\n> $"
+  tap.eq(s:modes(), "raw")
+end)
+
+test("a child does not touch the terminal or the history", function(s)
+  s:send "pid = fork() if pid == 0 then sleep(1000) end\r"
+  s:expect "end\n> $"
+  s:send "kill(pid, 'TERM') print(wait())\r"
+  s:expect "\n%d+\tsignal\t15\n> $"
+  s:send("Thread{target = function() sleep(0.2) if fork() == 0 then "
+    .. "os.exit(3) end end}:start() t = nil\r")
+  s:send "select(2, wait())"
+  s:expect "wait%(%)%)$"
+  tap.eq(s:modes(), "raw")
+  s:send "\r"
+  s:expect "\nexit\t3\n> $"
+  tap.eq(s:modes(), "raw")
+  local f <close> = assert(io.open(session.home
+    .. "/.local/state/cluarun/history"))
+  local _, n = f:read "a":gsub("kill%(pid", "")
+  tap.eq(n, 1)
+end)
+
+test("children that go on after the session still reach the terminal",
+  function()
+    local s <close> = session.start {
+      program = "sh", args = { "-c", arg[-1] .. "; cat" }, wait = false,
+      env = { "PS1=" },
+    }
+    s:expect "> $"
+    s:send "if fork() == 0 then sleep(0.5) print 'still here' end\r"
+    s:expect "end\n> $"
+    s:send(CTRL_D)
+    s:expect "still here\n"
+    s:send(CTRL_D)
+    s:wait()
+  end)
+
+test("Ctrl-D waits for a thread and says so", function(s)
+  s:send("Thread{target = function() sleep(0.5) print 'done' end, "
+    .. "name = 'worker'}:start() t = nil\r")
+  s:expect "\n> $"
+  s:send(CTRL_D)
+  s:expect "waiting for worker %(Ctrl%-C to stop waiting%)\ndone\n"
+  tap.eq({ s:wait() }, { "exit", 0 })
+end)
+
+test("programs see a terminal of the right size", function(s)
+  s:send "os.execute 'test -t 1 && test -t 2 && stty size <&1'\r"
+  s:expect "\n10 70\n"
+  s:resize(11, 60)
+  s:send "os.execute 'stty size <&1'\r"
+  s:expect "\n11 60\n"
+end, { rows = 10, columns = 70 })
+
+test("help", function(s)
+  s:send "help(Queue)\r"
+  s:expect "\nQueue%(%[maxsize%]%) %-> q\n  First in.*  Queue:get%(.*\n> $"
+  s:send "help 'Queue.get'\r"
+  s:expect "\nQueue:get%(%[block %[, timeout%]%]%) %-> value\n.*Example.*\n> $"
+  s:send "q = Queue() help(q.put)\r"
+  s:expect "\nQueue:put%(value.*\n> $"
+  s:send "help()\r"
+  s:expect "Processes\n  fork.*Error values\n.*\n> $"
+  s:send "help 'nothing'\r"
+  s:expect "no help for nothing"
+end)
+
+test("NO_COLOR", function(s)
+  s:send "help(Queue)\r"
+  s:expect "Example.*\n> $"
+  tap.ok(not s.text:find "\27%[%d*m", s.text)
+end, { env = { "NO_COLOR=1" } })
+
+test("colour without NO_COLOR", function(s)
+  s:send "help(Queue)\r"
+  s:expect "Example.*\n> $"
+  tap.ok(s.text:find "\27%[1mQueue", s.text)
+end)
+
+test("TERM=dumb: plain lines, no escape sequences", function(s)
+  s:send "1 + 1\r"
+  s:expect "\n2\n> $"
+  s:send "for i = 1, 2 do\r"
+  s:expect "\n>> $"
+  s:send(CTRL_C)
+  s:expect "\n> $"
+  s:send "while true do end\r"
+  s:expect "end\n"
+  s:send(CTRL_C)
+  s:expect "interrupted!.*\n> $"
+  tap.ok(not s.text:find "\27", s.text)
+  s:send(CTRL_D)
+  tap.eq({ s:wait() }, { "exit", 0 })
+end, { env = { "TERM=dumb" } })
+
+tap.test("a pipe on stdin: a script, or plain lines with -i", function()
+  local out, err, status = tap.run(tap.program, "print(1) x = 2\nprint(x)")
+  tap.eq(out, "1\n2\n")
+  tap.eq(err, "")
+  tap.eq(status, 0)
+  out = tap.run(tap.program .. " -i", "1 + 1\n{1,\n2}\n_[2]\nfork() and wait()")
+  tap.ok(out:find "\n> 2\n> >> {1, 2}\n> 2\n> ", out)
+  tap.ok(not out:find "\27", out)
+  local _, n = out:gsub("> \n", "")
+  tap.eq(n, 1) -- the end of the parent's input; the child does not read on
+end)
+
+tap.test("-i after a script on a terminal", function()
+  local name = os.tmpname()
+  do
+    local f <close> = assert(io.open(name, "w"))
+    f:write "print('from', ...) x = 7"
+  end
+  local s <close> = session.start { args = { "-i", name, "arg" } }
+  s:screen { "from    arg", "> |" }
+  s:send "x\r"
+  s:expect "\n7\n> $"
+  s:send "error 'an error does not matter'\r"
+  s:expect "\n> $"
+  s:send(CTRL_D)
+  tap.eq({ s:wait() }, { "exit", 0 })
+  os.remove(name)
+end)
+
+session.done()
