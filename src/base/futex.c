@@ -24,8 +24,10 @@ enum { WAITV_32 = 2 };
 enum {
   SECOND = 1000000000,
   /* A lost wake-up (two deaths in the same microsecond, an old kernel) is
-  ** healed by looking again after this long. */
+  ** healed by looking again after this long, and longer where so many threads
+  ** look that it would cost. */
   LOOK_AGAIN = SECOND,
+  FEW_THREADS = 128,
   /* Without futex_waitv only the first word can be slept on. */
   LOOK_AGAIN_BLIND = 5000000
 };
@@ -34,6 +36,12 @@ const struct cr_sleep_hook *cr_sleep_hook;
 _Thread_local cr_word *cr_alarm;
 _Thread_local bool cr_patient;
 static atomic_bool have_waitv = true;
+static _Atomic(int64_t) look_again = LOOK_AGAIN;
+
+void cr_sleepers(uint32_t n) {
+  atomic_store_explicit(&look_again, LOOK_AGAIN * (1 + n / (int64_t)FEW_THREADS),
+                        memory_order_relaxed);
+}
 
 int64_t cr_now(void) {
   struct timespec t;
@@ -98,7 +106,8 @@ int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline) {
   const struct cr_sleep_hook *hook = cr_sleep_hook;
   int err = hook != NULL ? hook->before(deadline) : 0;
   if (err != 0) return err;
-  int64_t until = cr_now() + LOOK_AGAIN;
+  int64_t until =
+      cr_now() + atomic_load_explicit(&look_again, memory_order_relaxed);
   bool last = deadline <= until;
   if (last) until = deadline > 0 ? deadline : 0;
   int why = wait_words(waits, n, alarm, rang, until);

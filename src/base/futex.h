@@ -24,10 +24,12 @@ struct cr_wait {
 
 /* What the layer above does around a sleep that may last until `deadline`.
 ** `before` may refuse it with an errno value; `after` may turn a wake-up into
-** one (EINTR: a pending interrupt). */
+** one (EINTR: a pending interrupt). `crowded`: does another thread wait to run
+** that can only when this one sleeps? Then it does not spin first. */
 struct cr_sleep_hook {
   int (*before)(int64_t deadline);
   int (*after)(void);
+  bool (*crowded)(void);
 };
 extern const struct cr_sleep_hook *cr_sleep_hook;
 
@@ -53,6 +55,10 @@ int64_t cr_deadline(double seconds);
 ** Returns 0 (look again), ETIMEDOUT, or what the hook says (EINTR).
 ** n is at most CR_WAIT_MAX; with n == 0 only alarm and deadline end it. */
 int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline);
+
+/* How many threads there may be that sleep: with many, each looks again by itself
+** more rarely. */
+void cr_sleepers(uint32_t n);
 
 /* The same for one word and internal locks that are held for nanoseconds:
 ** no hook, no alarm, no deadline but a second. */

@@ -37,7 +37,12 @@ void cr_spin_limit(int pauses, int yields) {
 ** whole cap, so that the average can recover. */
 void cr_spin_start(struct cr_spin *s) {
   struct cr_slot *me = cr_self;
+  const struct cr_sleep_hook *hook = cr_sleep_hook;
   s->spun = 0;
+  if (hook != NULL && hook->crowded()) {
+    s->max = s->yields = 0;
+    return;
+  }
   s->yields = spin_yields;
   s->max = spin_pauses;
   if ((me->spin_count++ & 15) == 0) return;

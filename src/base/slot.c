@@ -121,7 +121,10 @@ static struct cr_slot *find_free(void) {
   uint32_t i = atomic_load(&cr_arena->slot_hint), high = cr_slot_high();
   while (i < high && state_of(cr_slot_at(i)) != CR_SLOT_FREE) i++;
   if (i >= cr_arena->slots) return NULL;
-  if (i >= high) atomic_store(&cr_arena->slot_high, i + 1);
+  if (i >= high) {
+    atomic_store(&cr_arena->slot_high, i + 1);
+    cr_sleepers(i + 1);
+  }
   atomic_store(&cr_arena->slot_hint, i + 1);
   return cr_slot_at(i);
 }

@@ -62,8 +62,14 @@ static int after(void) {
   return cr_interrupt_pending() && !cr_patient ? EINTR : 0;
 }
 
+static bool crowded(void) {
+  const struct cr_thread *t = cr_thread_self;
+  return t != NULL && atomic_load_explicit(&t->gil->waiting,
+                                           memory_order_relaxed) > 0;
+}
+
 void cr_blocking_open(void) {
-  static const struct cr_sleep_hook hook = {before, after};
+  static const struct cr_sleep_hook hook = {before, after, crowded};
   cr_sleep_hook = &hook;
 }
 

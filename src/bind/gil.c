@@ -424,6 +424,7 @@ struct cr_gil *cr_gil_open(lua_State *L) {
   g->main = t;
   become(t);
   cr_gil_acquire(t, false);
+  cr_hooks_open(t->base);
   list_state(g);
   return g;
 }

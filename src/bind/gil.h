@@ -159,8 +159,11 @@ lua_Hook cr_hook_get(lua_State *L, int *mask, int *count);
 /* L1 was made by L: it gets L's hook, as lua_newthread does. */
 void cr_hook_inherit(lua_State *L, lua_State *L1);
 void cr_hooks_free(struct cr_gil *g);
-/* Forced switches, for tests: after every so many instructions; 0: none. */
+/* Forced switches, for tests: after every so many instructions (the environment
+** variable CLUARUN_SWITCH says how many); 0: none. */
 extern int cr_forced_switch;
+/* For the main state of a new lock. */
+void cr_hooks_open(lua_State *L);
 
 /* Says that this OS thread now runs L (a coroutine that is resumed, and again
 ** with the returned state afterwards). */

@@ -218,6 +218,12 @@ lua_Hook cr_hook_get(lua_State *L, int *mask, int *count) {
   return k != NULL ? k->f : NULL;
 }
 
+void cr_hooks_open(lua_State *L) {
+  const char *forced_switch = getenv("CLUARUN_SWITCH");
+  if (forced_switch != NULL) cr_forced_switch = atoi(forced_switch);
+  if (cr_forced_switch > 0) set_none(L);
+}
+
 void cr_hook_inherit(lua_State *L, lua_State *L1) {
   struct cr_thread *t = cr_thread_of(L);
   if (t == NULL) return;
