@@ -11,11 +11,14 @@
 --   colour: may escape sequences be used?
 --   warning: what the user is to be told at the start, or nil
 -- Without one, lines come from standard input, as in lua.
+--
+-- Ctrl-C ends only what `run` calls: so everything is run that calls the user's
+-- functions, metamethods among them.
 local host, console, greet = ...
 local run, report = host.run, host.report
 local G, load, tostring, pack = _G, load, tostring, table.pack
 local write, stdout, read, unpack = io.write, io.stdout, io.read, table.unpack
-local type, ipairs, pcall, rawget, rawset = type, ipairs, pcall, rawget, rawset
+local type, ipairs, rawget, rawset = type, ipairs, rawget, rawset
 local getmetatable, rawequal = debug.getmetatable, rawequal
 local primitives = {}
 for name, value in pairs(package.loaded.cluarun) do primitives[name] = value end
@@ -35,7 +38,7 @@ local inspect, complete = part "inspect", part "complete"
 local function prompt(name, default)
   local text = rawget(G, name)
   if text == nil then return default end
-  local ok, result = pcall(tostring, text)
+  local ok, result = run(tostring, text)
   return ok and result or default
 end
 
@@ -60,26 +63,31 @@ local function is_complete(text)
 end
 
 -- Reading a block, without the last newline: nil at the end; one that was
--- interrupted is empty.
+-- interrupted is empty. A line that was interrupted is false.
+
+-- An interrupt comes out of it when read has returned.
+local function read_here()
+  local line = read()
+  return line
+end
 
 local function read_line(text)
   write(text)
   stdout:flush()
-  local ok, line = run(read)
+  local ok, line = run(read_here)
   if ok then return line end
   write "\n"
-  return ""
+  return false
 end
 
 local function read_plain()
   local text = read_line(prompt("_PROMPT", "> "))
   while text and not is_complete(text) do
     local more = read_line(prompt("_PROMPT2", ">> "))
-    if not more then break end
-    if more == "" and not text:find "%S" then return "" end
-    text = text .. "\n" .. more
+    if more == nil then break end
+    text = more and text .. "\n" .. more
   end
-  return text
+  return text == false and "" or text
 end
 
 local function idle() end
@@ -116,7 +124,7 @@ local function readable(value)
   if type(meta) == "table" and rawget(meta, "__tostring") ~= nil then
     return value
   end
-  local ok, text = pcall(inspect, value, console and console.width() or 80)
+  local ok, text = run(inspect, value, console and console.width() or 80)
   return ok and text or value
 end
 

@@ -127,6 +127,7 @@ static int run_main(lua_State *L) {
   luaL_checkversion(L);
   lua_settop(L, BELOW - 1);
   lua_State *co = lua_newthread(L);
+  cr_thread_of(L)->shielded = co;
   cr_load_embedded(co, "main");
   push_host(co, argc, argv);
   luaopen_string(co);

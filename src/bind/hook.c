@@ -30,7 +30,7 @@ void cr_gil_poll(lua_State *L) {
   if (t == NULL) return;
   bool drop = t->drop || (cr_forced_switch && atomic_load(&t->gil->waiting));
   if (drop && !cr_in_finalizer(L)) cr_gil_yield(t);
-  if (cr_interrupted(t)) cr_interrupt_here(L);
+  if (cr_interrupted(t) && L != t->shielded) cr_interrupt_here(L);
 }
 
 static unsigned random_bits(void) {

@@ -86,6 +86,8 @@ local function control(s, text)
   elseif c == "\n" then
     s.row = s.row + 1
     s.lines[s.row] = s.lines[s.row] or ""
+  elseif c == "\t" then
+    s.column = math.min(s.columns - 1, (s.column // 8 + 1) * 8)
   elseif c == "\b" then s.column = math.max(0, s.column - 1)
   elseif c == "\27" then
     local arguments, final, rest = text:match "^\27%[([%d;?>]*)([%a@])(.*)$"
