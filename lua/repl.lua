@@ -46,8 +46,8 @@ local function lacks_end(message)
   return message and message:sub(-5) == "<eof>"
 end
 
--- The function of a block: `return BLOCK` if that is one. Or nil, a message, and
--- whether more lines could help.
+-- The function of a block: `return BLOCK` if that is one. Or nil, a message,
+-- and whether more lines could help.
 local function compile(text)
   if text:sub(1, 1) == "=" then text = "return " .. text:sub(2) end
   local f, as_expression = load("return " .. text, "=stdin")

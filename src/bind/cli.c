@@ -92,8 +92,10 @@ static void push_host(lua_State *L, int argc, char **argv) {
   lua_setfield(L, -2, "version");
   lua_pushliteral(L, LUA_COPYRIGHT);
   lua_setfield(L, -2, "copyright");
-  if (console != NULL) lua_pushcfunction(L, console);
-  else lua_pushnil(L);
+  if (console != NULL)
+    lua_pushcfunction(L, console);
+  else
+    lua_pushnil(L);
   lua_setfield(L, -2, "console");
   lua_createtable(L, argc, 1);
   for (int i = 0; i < argc; i++) {

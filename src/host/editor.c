@@ -34,9 +34,9 @@ static char completion_kind;
 static bool ended, cancelled;
 static char *line;
 
-static bool prompting;           /* the prompt is on the screen */
+static bool prompting; /* the prompt is on the screen */
 static int interrupt_key = CONTROL_C;
-static struct termios cooked;    /* the terminal's modes without us */
+static struct termios cooked; /* the terminal's modes without us */
 static int screen_fd = -1;
 static volatile sig_atomic_t raw, resized;
 
@@ -183,8 +183,7 @@ static void bind(int key, rl_command_func_t *f) {
 /* Only what the user's inputrc has left as it is. */
 static void rebind(const char *keys, rl_command_func_t *from,
                    rl_command_func_t *to) {
-  if (rl_function_of_keyseq(keys, NULL, NULL) == from)
-    rl_bind_keyseq(keys, to);
+  if (rl_function_of_keyseq(keys, NULL, NULL) == from) rl_bind_keyseq(keys, to);
 }
 
 static void bind_keys(void) {

@@ -166,8 +166,7 @@ static void make_mark(void) {
 
 void relay_resize(void) {
   struct winsize size;
-  if (ioctl(terminal, TIOCGWINSZ, &size) == 0)
-    ioctl(master, TIOCSWINSZ, &size);
+  if (ioctl(terminal, TIOCGWINSZ, &size) == 0) ioctl(master, TIOCSWINSZ, &size);
 }
 
 static int open_pair(void) {

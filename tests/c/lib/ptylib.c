@@ -22,9 +22,9 @@ int luaopen_pty(lua_State *L);
 enum { BUFFER = 65536, ARGUMENTS = 64 };
 
 static struct winsize check_size(lua_State *L, int arg) {
-  return (struct winsize){
-      .ws_row = (unsigned short)luaL_checkinteger(L, arg),
-      .ws_col = (unsigned short)luaL_checkinteger(L, arg + 1)};
+  return (struct winsize){.ws_row = (unsigned short)luaL_checkinteger(L, arg),
+                          .ws_col =
+                              (unsigned short)luaL_checkinteger(L, arg + 1)};
 }
 
 static int pty_spawn(lua_State *L) {
@@ -101,8 +101,8 @@ static int pty_wait(lua_State *L) {
   }
   if (got != pid) return 0;
   lua_pushstring(L, WIFSIGNALED(status) ? "signal" : "exit");
-  lua_pushinteger(L, WIFSIGNALED(status) ? WTERMSIG(status)
-                                         : WEXITSTATUS(status));
+  lua_pushinteger(L,
+                  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
   return 2;
 }
 
