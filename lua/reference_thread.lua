@@ -59,12 +59,10 @@ print(t:is_alive()) --> false]],
       next instruction or out of its blocking call.]],
     errors = "Raises before start.",
     example = [[
-local q, went = Queue(), Event()
-local function wait_for_it() went:set() print(pcall(q.get, q)) end
-local t = Thread { target = wait_for_it }:start()
-went:wait()
-t:interrupt("enough")
-t:join() --> false	enough]],
+print(pcall(function()
+  current_thread():interrupt "enough"
+  sleep(60)
+end)) --> false	enough]],
   },
   {
     name = "Thread.name", type = "string",

@@ -73,9 +73,15 @@ void relay_at_line_start(void) {
   at_line_start = true;
 }
 
-/* A bell, readline's for one, does not move the cursor. */
-static void note_end(size_t n) {
+/* How many of the first n bytes stay without the bells (readline's, say) at
+** their end, which do not move the cursor? */
+static size_t without_bells(size_t n) {
   while (n > 0 && buffer[n - 1] == '\a') n--;
+  return n;
+}
+
+static void note_end(size_t n) {
+  n = without_bells(n);
   if (n > 0) at_line_start = buffer[n - 1] == '\n';
 }
 
@@ -83,7 +89,7 @@ static void note_end(size_t n) {
 ** lines, unless `all`. Returns how many were shown. */
 static size_t show(size_t n, bool all) {
   screen_enter(SCREEN_PUMP);
-  bool hidden = prompt.hide();
+  bool hidden = without_bells(n) > 0 && prompt.hide();
   if (hidden && !all) {
     const char *end = memrchr(buffer, '\n', n);
     n = end != NULL ? (size_t)(end - buffer) + 1 : 0;
