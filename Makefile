@@ -194,12 +194,15 @@ step: $(C_HEAVY)
 	$(Q)for t in $(filter %/step_base %/step_queue %/step_synch,$^); do \
 	  $(RUN) $$t || echo "ended: $$t, status $$?"; \
 	done | awk -f tests/lib/kills.awk
-torture: $(C_HEAVY)
-	$(Q)for t in queue:5 synch:3 leak:2; do \
-	  p=$(BUILD)/tests/c/heavy/torture_$${t%:*}; \
-	  $(RUN) $$p $$(($(SECONDS) * $${t#*:} / 10)) || \
-	    echo "ended: $$p, status $$?"; \
-	done | awk -f tests/lib/kills.awk
+HEAVY = $(BUILD)/tests/c/heavy
+torture: all $(C_HEAVY)
+	$(Q){ tenths() { n=$$1; shift; \
+	    $(RUN) "$$@" $$(($(SECONDS) * n / 10)) || echo "ended: $$*, $$?"; }; \
+	  tenths 3 $(HEAVY)/torture_queue; \
+	  tenths 2 $(HEAVY)/torture_synch; \
+	  tenths 2 $(HEAVY)/torture_leak; \
+	  tenths 3 $(BUILD)/cluarun tests/torture/language.lua; \
+	} | awk -f tests/lib/kills.awk
 bench: all
 	$(Q)sh tests/bench/run $(BUILD)/cluarun
 

@@ -64,8 +64,8 @@ static int after(void) {
 
 static bool crowded(void) {
   const struct cr_thread *t = cr_thread_self;
-  return t != NULL && atomic_load_explicit(&t->gil->waiting,
-                                           memory_order_relaxed) > 0;
+  return t != NULL &&
+         atomic_load_explicit(&t->gil->waiting, memory_order_relaxed) > 0;
 }
 
 void cr_blocking_open(void) {

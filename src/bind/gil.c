@@ -14,7 +14,8 @@
 enum {
   INTERVAL = 5000000, /* ns that a thread runs while others want to compute */
   SOON = 100000,      /* ns, while one comes out of a wait */
-  /* A computing thread that has waited so many intervals is not overtaken. */
+  /* Those that come out of waits go first, but not for longer than so many
+  ** intervals: then one that computes has a turn. */
   PATIENCE = 10
 };
 
@@ -47,7 +48,6 @@ static struct cr_queue_of_threads *queue_of(struct cr_thread *t) {
 static void queue_up(struct cr_thread *t, bool woken) {
   t->woken = woken;
   t->granted = false;
-  t->since = cr_now();
   enqueue(queue_of(t), t);
   atomic_fetch_add(&t->gil->waiting, 1);
 }
@@ -63,7 +63,7 @@ static struct cr_thread *next_in(const struct cr_gil *g, int64_t now) {
   if (woken == NULL || computing == NULL)
     return woken != NULL ? woken : computing;
   int64_t limit = PATIENCE * atomic_load(&g->interval);
-  return now - computing->since > limit ? computing : woken;
+  return now - g->computed > limit ? computing : woken;
 }
 
 /* Has it look again: sets its word, and returns it, to be unparked once the mutex
@@ -100,6 +100,28 @@ static void ask(struct cr_thread *holder, const struct cr_thread *t,
   cr_preempt_arm(holder, ns);
 }
 
+/* t has the lock: has it stopped in time for the next. Without a timer that one
+** sees to it. */
+static void look_ahead(struct cr_thread *t, int64_t now) {
+  struct cr_thread *next = next_in(t->gil, now);
+  if (next == NULL) return;
+  ask(t, next, now);
+  if (t->armed && !t->has_timer) cr_unpark(tell(next));
+}
+
+/* Until when may the waiter t sleep? Whoever may be next, which changes with time,
+** sees to a holder without a timer. */
+static int64_t next_look(struct cr_thread *t, struct cr_thread *holder,
+                         int64_t now) {
+  if (holder == NULL || !holder->armed || holder->has_timer) return CR_FOREVER;
+  if (queue_of(t)->first != t) return CR_FOREVER;
+  if (holder->deadline <= now) {
+    cr_preempt_poke(holder);
+    holder->deadline = now + atomic_load(&t->gil->interval);
+  }
+  return holder->deadline;
+}
+
 /* ---- taking and giving ---- */
 
 static void got(struct cr_thread *t) {
@@ -114,7 +136,8 @@ static bool closing(const struct cr_thread *t) {
   return atomic_load_explicit(&t->gil->closing, memory_order_relaxed);
 }
 
-/* Threads that come for the lock of a state that is going end here. */
+/* Threads that come for the lock of a state that is going end here. What lies on
+** their stacks is not run to its end. */
 static _Noreturn void end_here(struct cr_thread *t);
 
 static bool try(struct cr_gil *g) {
@@ -136,19 +159,20 @@ static void wait_turn(struct cr_thread *t, cr_word *other) {
       end_here(t);
     }
     struct cr_thread *holder = atomic_load(&g->holder);
-    bool untimed = holder != NULL && !holder->has_timer;
-    if (holder != NULL) ask(holder, t, cr_now());
+    int64_t now = cr_now();
+    if (holder != NULL) ask(holder, t, now);
+    int64_t until = next_look(t, holder, now);
     atomic_store(t->turn, 0);
     unlock_and_wake(g, other);
     other = NULL;
-    cr_park(t->turn, 0, untimed ? cr_now() + SOON : CR_FOREVER);
+    cr_park(t->turn, 0, until);
     pthread_mutex_lock(&g->mutex);
   }
   atomic_store(&g->holder, t);
   got(t);
   int64_t now = cr_now();
-  struct cr_thread *next = next_in(g, now);
-  if (next != NULL) ask(t, next, now);
+  if (!t->woken) g->computed = now;
+  look_ahead(t, now);
 }
 
 static void acquire_slow(struct cr_thread *t, bool woken) {
@@ -170,13 +194,12 @@ void cr_gil_acquire(struct cr_thread *t, bool woken) {
     return;
   }
   atomic_store(&g->holder, t);
+  t->woken = woken;
   got(t);
   if (atomic_load(&g->waiting) == 0) return;
   /* Somebody queued up before he could see who holds it. */
   pthread_mutex_lock(&g->mutex);
-  int64_t now = cr_now();
-  struct cr_thread *next = next_in(g, now);
-  if (next != NULL) ask(t, next, now);
+  look_ahead(t, cr_now());
   pthread_mutex_unlock(&g->mutex);
 }
 
@@ -213,7 +236,9 @@ void cr_gil_yield(struct cr_thread *t) {
   if (closing(t)) return;
   pthread_mutex_lock(&g->mutex);
   t->drop = 0;
-  struct cr_thread *next = next_in(g, cr_now());
+  int64_t now = cr_now();
+  if (!t->woken) g->computed = now; /* until now */
+  struct cr_thread *next = next_in(g, now);
   if (next != NULL) {
     queue_leave(next);
     next->granted = true;
@@ -282,7 +307,10 @@ void cr_thread_announce(struct cr_thread *t, cr_word *turn) {
   pthread_mutex_lock(&g->mutex);
   queue_up(t, true);
   struct cr_thread *holder = atomic_load(&g->holder);
-  if (holder != NULL) ask(holder, t, t->since);
+  if (holder != NULL) {
+    ask(holder, t, cr_now());
+    if (holder->armed && !holder->has_timer) cr_unpark(tell(t));
+  }
   pthread_mutex_unlock(&g->mutex);
 }
 
@@ -312,11 +340,21 @@ void cr_thread_leave(struct cr_thread *t) {
   forget(t);
 }
 
-static _Noreturn void end_here(struct cr_thread *t) {
-  if (cr_self != NULL) cr_slot_leave();
-  cr_thread_self = NULL;
+/* While a state goes its threads leave the list in any order. */
+static void forget_of_closed(struct cr_thread *t) {
+  pthread_mutex_lock(&t->gil->mutex);
+  unlist(t);
+  pthread_mutex_unlock(&t->gil->mutex);
   forget(t);
-  pthread_exit(NULL);
+}
+
+static _Noreturn void end_here(struct cr_thread *t) {
+  jmp_buf *home = t->home;
+  cr_word nothing = 0;
+  cr_thread_self = NULL;
+  forget_of_closed(t);
+  if (home != NULL) longjmp(*home, 1);
+  for (;;) cr_park(&nothing, 0, CR_FOREVER);
 }
 
 struct cr_thread *cr_thread_find(lua_State *L) {
@@ -344,6 +382,7 @@ static void vanish(struct cr_gil *g, struct cr_thread *t) {
     free(o);
   }
   g->threads = g->main = t;
+  g->stale = true;
   t->next = t->previous = NULL;
   atomic_store(&g->count, 1);
   atomic_store(&g->references, 2);
@@ -449,9 +488,9 @@ void cr_gil_close(struct cr_gil *g) {
   atomic_store(&g->closing, true);
   wake_all(&g->woken);
   wake_all(&g->computing);
-  pthread_mutex_unlock(&g->mutex);
   for (struct cr_thread *t = g->threads; t != NULL; t = t->next)
     if (t != me) cr_thread_wake(t);
+  pthread_mutex_unlock(&g->mutex);
 }
 
 void cr_gil_free(struct cr_gil *g) {
@@ -464,7 +503,7 @@ void cr_gil_free(struct cr_gil *g) {
       continue;
     }
     *p = t->outer;
-    forget(t);
+    forget_of_closed(t);
   }
   drop_reference(g);
 }

@@ -13,6 +13,7 @@
 
 #include <lua.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <time.h>
 
@@ -31,11 +32,13 @@ struct cr_gil {
   /* Under mutex. */
   struct cr_queue_of_threads woken, computing; /* who queues */
   struct cr_thread *_Atomic holder;
-  int timers; /* how many threads have one */
+  int64_t computed; /* when one that computes last had a turn */
+  int timers;       /* how many threads have one */
   /* Under the lock itself. */
   struct cr_thread *threads; /* all that are in this state */
   struct cr_thread *main;
-  uint32_t made;             /* Threads made, for their names */
+  uint32_t made; /* Threads made, for their names */
+  bool stale;    /* after a fork: Threads that vanished are still kept alive */
   atomic_int count;          /* how many; read by all */
   atomic_int references;     /* records, and the state */
   _Atomic(int64_t) interval; /* ns that a thread may run while others want to */
@@ -70,7 +73,7 @@ struct cr_thread {
   cr_word own_turn;
   bool granted; /* the lock was handed to it */
   bool woken;   /* it comes out of a wait */
-  int64_t since, deadline;
+  int64_t deadline;
   struct cr_thread *next_waiting, *previous_waiting;
   timer_t timer;
   bool has_timer;
@@ -80,7 +83,8 @@ struct cr_thread {
   _Atomic(int64_t) cost; /* ns that the last signal took */
   /* Under the lock. */
   struct cr_thread *next, *previous; /* in gil->threads */
-  void *object;                      /* a Thread's userdata */
+  jmp_buf *home; /* where its OS thread goes when the state is gone; or NULL */
+  void *object;  /* a Thread's userdata */
   /* Called in a fork's child for a thread that is not there any more. */
   void (*vanished)(struct cr_thread *t);
   struct cr_thread *outer; /* this OS thread's record in another state */

@@ -44,13 +44,8 @@ static bool make_timer(struct cr_thread *t) {
 
 void cr_preempt_arm(struct cr_thread *t, int64_t ns) {
   if (cr_forced_switch > 0) return;
-  /* Without a timer it is asked at once: better often than never. */
-  if (!t->has_timer && !make_timer(t)) {
-    cr_preempt_poke(t);
-    return;
-  }
   t->armed = 1;
-  set_timer(t, ns > 0 ? ns : 1);
+  if (t->has_timer || make_timer(t)) set_timer(t, ns > 0 ? ns : 1);
 }
 
 static void delete_timer(struct cr_thread *t) {

@@ -7,12 +7,13 @@
 /* Installs the handler, once in a process. */
 void cr_preempt_open(void);
 /* Has the thread asked in `ns` to let others run; again and again until it has.
-** Both under the mutex of its lock. */
+** When the system allows no timer more, only marks it as armed. Both under the
+** mutex of its lock. */
 void cr_preempt_arm(struct cr_thread *t, int64_t ns);
 void cr_preempt_disarm(struct cr_thread *t);
 /* Deletes its timer. */
 void cr_preempt_forget(struct cr_thread *t);
-/* Ends the system call in which it waits (EINTR). */
+/* Asks it at once; ends a system call in which it waits (EINTR). */
 void cr_preempt_poke(struct cr_thread *t);
 
 #endif

@@ -22,9 +22,24 @@ enum { UNREAPED = 64 }; /* ended threads whose slots may lie about */
 static const char key; /* registry: object -> userdata, of the running ones */
 static atomic_int unreaped;
 
+/* Lets go of those in the table on top that vanished in a fork. */
+static void purge(lua_State *L) {
+  for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+    const struct cr_thread_object *o = lua_touserdata(L, -1);
+    if (o->thread != NULL) continue;
+    lua_pushnil(L);
+    lua_rawsetp(L, -4, o);
+  }
+}
+
 /* Pushes the table of running ones. */
 static void push_running(lua_State *L) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key) == LUA_TTABLE) return;
+  struct cr_thread *t = cr_thread_of(L);
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key) == LUA_TTABLE) {
+    if (t->gil->stale) purge(L);
+    t->gil->stale = false;
+    return;
+  }
   lua_pop(L, 1);
   lua_newtable(L);
   lua_pushvalue(L, -1);

@@ -62,17 +62,23 @@ static struct cr_thread *next_thread(struct spare *s) {
   return s->thread;
 }
 
-/* The end of its slot is what others wait for: then it is ready for more. */
-static void *work(void *thread) {
-  struct spare me;
-  bool offered;
-  do {
-    cr_thread_run(thread);
-    me = (struct spare){NULL, NULL, 0};
-    offered = offer(&me);
+/* Runs Threads one after the other. The end of its slot is what others wait for:
+** before, it must be ready for more. */
+static void run_all(struct cr_thread *t, jmp_buf *home) {
+  while (t != NULL) {
+    t->home = home;
+    cr_thread_run(t);
+    struct spare me = {NULL, NULL, 0};
+    bool offered = offer(&me);
     cr_slot_leave();
-    thread = offered ? next_thread(&me) : NULL;
-  } while (thread != NULL);
+    t = offered ? next_thread(&me) : NULL;
+  }
+}
+
+static void *work(void *thread) {
+  jmp_buf home;
+  if (setjmp(home) == 0) run_all(thread, &home);
+  if (cr_self != NULL) cr_slot_leave();
   return NULL;
 }
 

@@ -47,8 +47,8 @@ local function spawn(program)
 end
 
 -- Workloads of the unit "time" are told as the time for one, "rate" as how
--- many a second, "bytes" as MB a second. A target "<=" limits the time, ">="
--- wants speed, "=" means as fast as the peer, 3 % up or down.
+-- many a second, "bytes" as MB a second, "size" as KiB. A target "<=" limits
+-- the time, ">=" wants speed, "=" means as fast as the peer, 3 % up or down.
 local size = capture(lua_run "process.lua size 0"):gsub("%s+", " ")
 local table_of = {}
 
@@ -59,6 +59,11 @@ end
 
 local function peer(name, command, sign, limit)
   return {name = name, command = command or false, sign = sign, limit = limit}
+end
+
+-- A peer that is always that good: a target that is no ratio.
+local function limit(value)
+  return {name = "the limit", constant = value, sign = "<=", limit = 1}
 end
 
 workload("Process start + join", "time", lua_run "process.lua start %d",
@@ -113,6 +118,32 @@ workload("Semaphore acq. + release", "time",
   lua_run "lock.lua semaphore %d",
   peer("2 empty C methods", lua_run "lock.lua method %d"))
 
+workload("Thread start + join", "time", lua_run "thread.lua start %d",
+  peer("C pthread_create, join", c_run "thread %d", "<=", 1.8),
+  peer("Python Thread", python_run "threads.py start %d", ">=", 3))
+workload("4 threads counting", "time", lua_run "thread.lua together %d",
+  peer("1 thread, same work", lua_run "thread.lua alone %d", "<=", 1.05),
+  peer("Python, 4 threads", python_run "threads.py together %d"),
+  peer("Python, 1 thread", python_run "threads.py alone %d"))
+workload("2 threads, 1 Lock", "time", lua_run "thread.lua lock %d",
+  peer("Python", python_run "threads.py lock %d", ">=", 1.5))
+table_of[#table_of].n = quick and 200000 or 1000000
+
+-- Figures that a run tells itself, whatever its length.
+local function absolute(name, unit, ours_run, most, python_peer)
+  workload(name, unit, lua_run(ours_run), limit(most),
+    peer("Python", python_run(python_peer)))
+  table_of[#table_of].n = 1
+  table_of[#table_of].samples = math.min(SAMPLES, 5)
+end
+
+absolute("late by, p99: 1 ms sleep", "time", "late.lua sleep", 4e-4,
+  "threads.py sleep")
+absolute("late by, p99: pipe read", "time", "late.lua pipe", 4e-4,
+  "threads.py pipe")
+absolute("memory of 1 of 10,000", "size", "thread.lua memory 10000", 16,
+  "threads.py memory 10000")
+
 workload("start-up, empty script", "time", spawn(ours),
   peer("lua5.4", spawn(lua), "<=", 1.2))
 for _, kind in ipairs{
@@ -130,6 +161,9 @@ local failed = false
 
 -- One sample: seconds, or nil when the program failed.
 local function sample(side, n)
+  if side.constant then
+    return side.constant
+  end
   local command = side.command:gsub("%%d", ("%d"):format(n))
   local out = capture(("timeout -k 1 %d sh -c '%s' 2>&1"):format(LIMIT,
     command))
@@ -196,6 +230,8 @@ local function figure(seconds, unit)
     return scaled(seconds, {"s", "ms", "us", "ns"})
   elseif unit == "rate" then
     return scaled(1e-6 / seconds, {"M/s", "k/s", "/s"})
+  elseif unit == "size" then
+    return ("%.1f KiB"):format(seconds)
   end
   return ("%.0f MB/s"):format(1 / seconds)
 end
@@ -251,7 +287,8 @@ local function report(load, mine, other, first)
   if other.broken then
     return put_line(name, value, other.name, "failed", "", "", "", "")
   end
-  local sign = other.sign or load.unit == "time" and "<=" or ">="
+  local small = load.unit == "time" or load.unit == "size"
+  local sign = other.sign or small and "<=" or ">="
   local ratio, least, most = compare(mine, other, sign)
   local target, met = verdict(ratio, other)
   put_line(name, value, other.name, figure(median(other.times), load.unit),
@@ -264,7 +301,7 @@ local function run(load)
   local sides = {mine}
   local missing = {}
   for _, other in ipairs(load.peers) do
-    if other.command then
+    if other.command or other.constant then
       sides[#sides + 1] = other
     elseif other.name ~= "C pipe" then
       missing[#missing + 1] = other
