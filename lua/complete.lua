@@ -8,7 +8,7 @@
 local host = ...
 local G, type, rawget, next, pairs = _G, type, rawget, next, pairs
 local tostring, tonumber, getmetatable = tostring, tonumber, debug.getmetatable
-local getupvalue, sort, select = debug.getupvalue, table.sort, select
+local sort, select = table.sort, select
 
 local CHAIN = 10 -- __index tables that are followed
 
@@ -67,11 +67,6 @@ end
 local function index_of(value)
   local meta = getmetatable(value)
   local index = type(meta) == "table" and rawget(meta, "__index")
-  if type(index) == "function" then
-    -- the primitives' functions have the table of methods with them
-    local _, methods = getupvalue(index, 1)
-    index = methods
-  end
   return type(index) == "table" and index or nil
 end
 
@@ -107,13 +102,13 @@ local function add_fields(names, value, only_methods)
   end
 end
 
--- Fields that the objects of ours answer for by a function, from the reference.
-local function add_documented(names, value, primitives)
-  local meta = getmetatable(value)
-  local name = type(meta) == "table" and rawget(meta, "__name")
-  if type(name) ~= "string" then return end
+-- What objects of ours answer for by a function, from the reference.
+local function add_documented(names, value, only_methods, primitives)
   local help = host.load "help"(host.load, primitives)
-  for _, entry in pairs(help.fields(name)) do names[entry] = true end
+  local class = help.class_of(value)
+  for _, name in pairs(class and help.names(class, only_methods) or {}) do
+    names[name] = true
+  end
 end
 
 -- The value of what stands before a dot or colon: names, and keys in brackets.
@@ -147,7 +142,7 @@ local function complete_word(text, primitives)
   local value = chain and value_of(chain)
   if value == nil then return {} end
   add_fields(names, value, separator == ":")
-  if separator == "." then add_documented(names, value, primitives) end
+  add_documented(names, value, separator == ":", primitives)
   return choose(names, word)
 end
 

@@ -42,11 +42,13 @@ function M.members(class)
   return list
 end
 
---- The names of a class's fields.
-function M.fields(class)
+--- The names of a class's methods, and of its fields unless `only_methods`.
+function M.names(class, only_methods)
   local list = {}
   for _, e in ipairs(M.members(class)) do
-    if e.type then list[#list + 1] = e.name:match "%.(.*)$" end
+    if e.args or not only_methods then
+      list[#list + 1] = e.name:match "%.(.*)$"
+    end
   end
   return list
 end
@@ -131,10 +133,11 @@ function M.value(name)
   return methods and rawget(methods, method)
 end
 
-local function class_of(value)
+--- The name of a value's class, if it has one.
+function M.class_of(value)
   local meta = debug.getmetatable(value)
   local name = type(meta) == "table" and rawget(meta, "__name")
-  return type(name) == "string" and name:gsub("^cluarun%.", "") or nil
+  return type(name) == "string" and (name:gsub("^cluarun%.", "")) or nil
 end
 
 --- The entry for a name or a value; nil if there is none.
@@ -151,7 +154,7 @@ function M.find(what)
       if rawequal(M.value(e.name), what) then return e end
     end
   end
-  local class = class_of(what)
+  local class = M.class_of(what)
   return class and M.entries[class]
 end
 

@@ -181,7 +181,7 @@ local function help(...)
   return host.load "help"(host.load, primitives).show(
     console and console.colour, select("#", ...), ...)
 end
-rawset(G, "help", help)
+if rawget(G, "help") == nil then rawset(G, "help", help) end
 
 if greet then
   write("cluarun ", host.version, " (", _VERSION,

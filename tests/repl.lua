@@ -213,6 +213,17 @@ test("Ctrl-D says what it waits for", function(s)
   tap.ok(s.text:find "waiting for Process%-%d %(pid %d+%) %(Ctrl%-C", s.text)
 end)
 
+test("Ctrl-C stops waiting at the end", function(s)
+  s:send "Thread{target = sleep, args = {1000}}:start() t = nil\r"
+  s:expect "t = nil\n> $"
+  s:send "Process{target = sleep, args = {1000}}:start()\r"
+  s:expect "\n<Process.*\n> $"
+  s:send(CTRL_D)
+  s:expect "waiting for Thread%-1, Process%-1 %(pid %d+%) %(Ctrl%-C"
+  s:send(CTRL_C)
+  tap.eq({ s:wait() }, { "exit", 1 })
+end)
+
 test("os.exit ends it, with the terminal as it was", function(s)
   tap.eq(s:modes(), "raw")
   s:send "io.write 'no newline' os.exit(7)\r"
@@ -250,6 +261,7 @@ test("Tab completes", function(s)
   completes("p.exit", "p.exitcode")
   completes("p:termi", "p:terminate")
   completes("v:ad", "v:add")
+  completes("v.val", "v.value")
   completes("string.gm", "string.gmatch")
   completes("('x' .. q):nothi", "('x' .. q):nothi")
   completes("'a' .. coroutine.w", "'a' .. coroutine.wrap")

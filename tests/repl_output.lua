@@ -175,6 +175,39 @@ test("programs see a terminal of the right size", function(s)
   s:expect "\n11 60\n"
 end, { rows = 10, columns = 70 })
 
+test("the window changes its size", function(s)
+  s:send "x = 'half"
+  s:expect "half$"
+  s:resize(24, 40)
+  s:send(CTRL_C)
+  s:expect "%^C\n> $"
+  s:send(("y"):rep(50) .. LEFT)
+  s:screen { "> " .. ("y"):rep(38), ("y"):rep(11) .. "|y" }
+end)
+
+tap.test("Ctrl-Z stops it, and fg brings the line back", function()
+  local s <close> = session.start {
+    program = "bash", args = { "--norc", "-i" }, env = { "PS1=$ " },
+    wait = false,
+  }
+  s:expect "%$ $"
+  s:send(arg[-1] .. "\r")
+  s:expect "\n> $"
+  s:send "x = 12"
+  s:expect "x = 12$"
+  s:send "\26"
+  s:expect "Stopped.*%$ $"
+  tap.eq(s:modes(), "raw") -- that of bash
+  s:send "fg\r"
+  s:expect "> x = 12$"
+  s:send "3\r"
+  s:expect "3\n> $"
+  s:send "x\r"
+  s:expect "\n123\n> $"
+  s:send(CTRL_D)
+  s:expect "%$ $"
+end)
+
 test("help", function(s)
   s:send "help(Queue)\r"
   s:expect "\nQueue%(%[maxsize%]%) %-> q\n  First in.*  Queue:get%(.*\n> $"

@@ -143,6 +143,7 @@ static int run_main(lua_State *L) {
     if (!lua_checkstack(co, n)) return luaL_error(L, "too many results");
     lua_xmove(L, co, n);
   }
+  cr_thread_of(L)->shielded = NULL;
   lua_xmove(co, L, 1);
   return lua_status(co) == LUA_OK ? 1 : lua_error(L);
 }
