@@ -100,13 +100,18 @@ test("background threads run while the prompt waits", function(s)
   s:expect "\n> $"
   s:send "a = n\r"
   s:expect "\n> $"
-  s:send "n > a\r"
-  s:expect "\ntrue\n> $"
+  local moved
+  for _ = 1, 1000 do -- it may be long until this machine runs it
+    s:send "n > a\r"
+    moved = s:expect "\n%a+\n> $":find "true"
+    if moved then break end
+  end
+  tap.ok(moved)
 end)
 
 test("fork at the prompt: the child ends with its line", function(s)
   s:send "fork()\r"
-  s:expect "\n%d+\n.*0\n> $"
+  s:expect "[\n ]0\n.*> $" -- the parent's result comes before or after
   s:send "wait()\r"
   s:expect "\n%d+\texit\t0\n> $"
   s:send "if fork() == 0 then error 'in the child' end\r"

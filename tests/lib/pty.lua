@@ -10,7 +10,7 @@ local core = require "pty"
 local M = {}
 M.__index = M
 
-local SECONDS = 10 -- that a program may take for what is expected
+local SECONDS = 30 -- that a program may take for what is expected
 
 --- Starts it. `options`: rows, columns.
 function M.start(argv, options)
