@@ -20,6 +20,9 @@ Available options are:
   -W        turn warnings on
   --        stop handling options
   -         stop handling options and execute stdin
+  --deadlock=MODE
+            what to do about a deadlock: report it (as a rule), raise an error
+            in the acquire that closed a cycle as well, or off
   --help    show this text
   --version show the version of cluarun]==]
 
@@ -40,6 +43,8 @@ local function options()
       return has, i + 1
     elseif option == "--help" or option == "--version" then
       has[option] = true
+    elseif string.find(option, "^%-%-deadlock=") then
+      if not host.deadlock(string.sub(option, 12)) then return nil, i end
     elseif string.find("EWiv", letter, 1, true) and #option == 2 then
       has[letter] = true
     elseif letter == "e" or letter == "l" then
@@ -62,7 +67,10 @@ if not has then
   local option = argv[script]
   local letter = string.sub(option, 2, 2)
   report(string.format((letter == "e" or letter == "l")
-    and "'%s' needs argument" or "unrecognized option '%s'", option))
+    and "'%s' needs argument"
+    or string.find(option, "^%-%-deadlock=")
+    and "'%s': off, report or raise expected"
+    or "unrecognized option '%s'", option))
   host.report(string.format(usage, progname))
   return false
 end

@@ -10,6 +10,7 @@ end
 -- Usage tells of two more options here.
 local function normalise(text, program)
   text = text:gsub(program:gsub("%p", "%%%0"), "PROGRAM")
+  text = text:gsub("\n  %-%-deadlock=[^\n]*\n   [^\n]*\n   [^\n]*", "")
   text = text:gsub("\n  %-%-help [^\n]*\n  %-%-version [^\n]*", "")
   return text
 end

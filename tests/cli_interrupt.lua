@@ -1,29 +1,6 @@
 -- Ctrl-C: ends loops, coroutines and waits, and can be caught.
 local tap <close> = dofile "tests/lib/tap.lua"
-
--- Runs a script until it prints "ready", interrupts it, and returns the rest of
--- its output, its stderr and its status. `who` gets the signal: $p is the
--- program, -$p its process group.
-local function interrupt(script, who, rest)
-  local name = os.tmpname()
-  do
-    local f <close> = assert(io.open(name, "w"))
-    f:write(script)
-  end
-  local out, err, status = tap.run(string.format([[
-    rm -f %s.fifo; mkfifo %s.fifo
-    setsid %s %s >%s.fifo & p=$!
-    exec 3<%s.fifo
-    read line <&3
-    kill -s INT -- %s
-    %s
-    cat <&3
-    wait $p]], name, name, tap.program, name, name, name, who or "$p",
-    rest or ""))
-  os.remove(name)
-  os.remove(name .. ".fifo")
-  return out, err:gsub("^[^\n]*" .. name:gsub("%p", "%%%0"), "FILE"), status
-end
+local interrupt = assert(loadfile "tests/lib/ctrlc.lua")(tap)
 
 tap.test("a loop ends with the error and a traceback", function()
   local out, err, status = interrupt [[

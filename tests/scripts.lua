@@ -2,7 +2,15 @@
 -- different processes may come in any order; PID and N stand for numbers.
 local tap <close> = dofile "tests/lib/tap.lua"
 
-local arguments = { multicore = "0.1" }
+local arguments = { multicore = "0.1", gil = "100000" }
+
+-- Where the order of the lines says something.
+local order = {
+  thread = "thread MainThread is running.*LoopThread is running.*>>> 1\n"
+    .. ".*>>> 2\n.*>>> 3\n.*>>> 4\n.*>>> 5\n.*LoopThread ended.*"
+    .. "MainThread ended%.\n$",
+  gil = "^one after the other.*two threads.*two processes",
+}
 
 local function lines_of(text)
   local lines = {}
@@ -17,7 +25,7 @@ local function expected(path)
     local text = line:match "%-%-> (.*)$"
     if text then
       local pattern = text:gsub("%p", "%%%0"):gsub("%f[%w]PID%f[%W]", "%%d+")
-        :gsub("%f[%w]N%f[%W]", "%%d+")
+        :gsub("%f[%w]N%f[%W]", "%%-?%%d+")
       list[#list + 1] = "^" .. pattern .. "$"
     end
   end
@@ -38,7 +46,10 @@ local function compare(patterns, lines)
   end
 end
 
-for _, name in ipairs { "fork", "process", "queue", "pipe", "multicore" } do
+for _, name in ipairs {
+  "fork", "process", "queue", "pipe", "multicore", "thread", "lock", "local",
+  "race", "gil",
+} do
   tap.test(name, function()
     local path = "scripts/" .. name .. ".lua"
     local out, err, status = tap.run(
@@ -47,6 +58,7 @@ for _, name in ipairs { "fork", "process", "queue", "pipe", "multicore" } do
     tap.eq(status, 0)
     local patterns, lines = expected(path), lines_of(out)
     compare(patterns, lines)
+    if order[name] then tap.ok(out:find(order[name]), out) end
     if name ~= "multicore" then tap.eq(#lines, #patterns, "lines") end
   end)
 end

@@ -469,7 +469,7 @@ end)
 
 -- A kernel timer for each thread may be more than the system allows.
 local CROWD = [[
-  switch_interval(1e-3)
+  switch_interval(1e-4)
   local here, stop = Semaphore(0), false
   local function work()
     local n = 0
@@ -505,7 +505,7 @@ for _, limit in ipairs { 10000, 20, 0 } do
         local f <close> = assert(io.open(file.name, "w"))
         f:write(CROWD)
       end
-      local out, err, status = tap.run(("ulimit -i %d; exec %s %s %d"):format(
+      local out, err, status = tap.run(("prlimit --sigpending=%d %s %s %d"):format(
         limit, tap.program, file.name, n))
       eq(err, "")
       eq(status, 0)

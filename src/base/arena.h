@@ -41,6 +41,13 @@ struct cr_block {
   cr_word refs; /* handles and messages; under ref lock */
 };
 
+/* How objects begin that are waited for: CR_LOCK to CR_PIPE. */
+enum { CR_SITE_MAX = 72 }; /* bytes of "FILE:LINE", with its final 0 */
+struct cr_sited {
+  struct cr_block head;
+  char site[CR_SITE_MAX]; /* where it was made; by its maker, before others */
+};
+
 /* Maps the arena and makes this thread its first member; later calls do
 ** nothing. Returns 0 or an errno value. */
 int cr_arena_open(void);

@@ -60,7 +60,10 @@ struct cr_arena {
   uint64_t used_units, blocks, free_units;
   struct cr_rlock ref; /* handles and reference counts */
   struct cr_log ref_log;
-  struct cr_rlock reap; /* making and reaping slots */
+  struct cr_rlock reap;   /* making and reaping slots */
+  cr_word deadlock_mode;  /* enum cr_deadlock_mode */
+  cr_word deadlocks;      /* how many were reported */
+  cr_word deadlock_moved; /* one that was in a report has moved */
   struct cr_slot *slot;
   cr_word64 *map;
   uint32_t *bin_next, *bin_prev;

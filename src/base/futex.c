@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "deadlock.h"
+
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
 #endif
@@ -35,11 +37,13 @@ enum {
 const struct cr_sleep_hook *cr_sleep_hook;
 _Thread_local cr_word *cr_alarm;
 _Thread_local bool cr_patient;
+_Thread_local struct cr_sleeping cr_sleeping;
 static atomic_bool have_waitv = true;
 static _Atomic(int64_t) look_again = LOOK_AGAIN;
 
 void cr_sleepers(uint32_t n) {
-  atomic_store_explicit(&look_again, LOOK_AGAIN * (1 + n / (int64_t)FEW_THREADS),
+  atomic_store_explicit(&look_again,
+                        LOOK_AGAIN * (1 + n / (int64_t)FEW_THREADS),
                         memory_order_relaxed);
 }
 
@@ -80,8 +84,9 @@ static int wait_words(const struct cr_wait *waits, int n, cr_word *alarm,
   struct waitv v[CR_WAIT_MAX + 1];
   int k = 0;
   for (int i = 0; i < n; i++)
-    v[k++] =
-        (struct waitv){waits[i].value, (uintptr_t)waits[i].word, WAITV_32, 0};
+    if (!cr_is_life(&waits[i]))
+      v[k++] =
+          (struct waitv){waits[i].value, (uintptr_t)waits[i].word, WAITV_32, 0};
   if (alarm != NULL)
     v[k++] = (struct waitv){rang, (uintptr_t)alarm, WAITV_32, 0};
   if (k > 0 && atomic_load_explicit(&have_waitv, memory_order_relaxed)) {
@@ -98,22 +103,51 @@ static int wait_words(const struct cr_wait *waits, int n, cr_word *alarm,
                        : wait_one(&nothing, 0, until);
 }
 
-int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline) {
+/* Was the sleep ended by something else than its words? */
+static bool unchanged(const struct cr_wait *waits, int n) {
+  for (int i = 0; i < n; i++)
+    if (!cr_is_life(&waits[i]) && atomic_load(waits[i].word) != waits[i].value)
+      return false;
+  return true;
+}
+
+static int sleep_between_hooks(const struct cr_wait *waits, int n,
+                               int64_t deadline) {
   cr_word *alarm = cr_alarm;
   /* Read before the hook looks for pending interrupts: one that comes later
   ** has changed the word by the time the kernel compares it. */
   uint32_t rang = alarm != NULL ? atomic_load(alarm) : 0;
+  bool untimed = deadline == CR_FOREVER && n > 0;
+  int64_t now = cr_now();
+  int64_t until = now + atomic_load_explicit(&look_again, memory_order_relaxed);
+  int err = untimed ? cr_untimed_begin(waits, n, now) : 0, why = 0;
   const struct cr_sleep_hook *hook = cr_sleep_hook;
-  int err = hook != NULL ? hook->before(deadline) : 0;
-  if (err != 0) return err;
-  int64_t until =
-      cr_now() + atomic_load_explicit(&look_again, memory_order_relaxed);
+  if (err == 0 && hook != NULL) err = hook->before(deadline);
+  if (err != 0) {
+    if (untimed) cr_untimed_end(false);
+    return err;
+  }
   bool last = deadline <= until;
   if (last) until = deadline > 0 ? deadline : 0;
-  int why = wait_words(waits, n, alarm, rang, until);
-  if (hook != NULL) err = hook->after();
+  do
+    why = wait_words(waits, n, alarm, rang,
+                     untimed ? cr_untimed_until(until) : until);
+  while (untimed && why == ETIMEDOUT && cr_untimed_look(until, &err));
+  if (untimed) cr_untimed_end(err == 0 && unchanged(waits, n));
+  int interrupted = hook != NULL ? hook->after() : 0;
+  if (interrupted != 0) {
+    if (untimed) cr_untimed_end(false);
+    return interrupted;
+  }
   if (err != 0) return err;
   return why == ETIMEDOUT && last && cr_now() >= deadline ? ETIMEDOUT : 0;
+}
+
+int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline) {
+  cr_sleeping = (struct cr_sleeping){waits, n, true};
+  int err = sleep_between_hooks(waits, n, deadline);
+  cr_sleeping.asleep = false;
+  return err;
 }
 
 void cr_sleep_short(cr_word *word, uint32_t value) {

@@ -16,7 +16,8 @@
 typedef _Atomic(uint32_t) cr_word; /* a futex word, or half of a pair */
 typedef _Atomic(uint64_t) cr_word64;
 
-/* A word and the value with which it is worth sleeping. */
+/* A word and the value with which it is worth sleeping. (Not the first of
+** several may be what cr_wait_life makes.) */
 struct cr_wait {
   cr_word *word;
   uint32_t value;
@@ -41,6 +42,15 @@ extern _Thread_local bool cr_patient;
 /* This thread's alarm: cr_sleep also ends when the word changes. NULL: none. */
 extern _Thread_local cr_word *cr_alarm;
 
+/* What a thread sleeps for in cr_sleep. Others may read it while they keep the
+** thread from coming out of there. */
+struct cr_sleeping {
+  const struct cr_wait *waits;
+  int n;
+  bool asleep;
+};
+extern _Thread_local struct cr_sleeping cr_sleeping;
+
 enum { CR_WAIT_MAX = 126 };  /* words that one sleep can watch */
 #define CR_FOREVER INT64_MAX /* deadline: none */
 
@@ -52,7 +62,8 @@ int64_t cr_now(void);
 int64_t cr_deadline(double seconds);
 
 /* Sleeps while every waits[i] still has its value, until `deadline` (ns).
-** Returns 0 (look again), ETIMEDOUT, or what the hook says (EINTR).
+** Returns 0 (look again), ETIMEDOUT, what the hook says (EINTR), or EDEADLK (see
+** deadlock.h; only from a wait for a lock).
 ** n is at most CR_WAIT_MAX; with n == 0 only alarm and deadline end it. */
 int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline);
 

@@ -171,16 +171,14 @@ static int lock_sleep(struct cr_slot *s, struct attempt *a, uint32_t v) {
   }
   atomic_store(&s->wants, l);
   int64_t now = cr_now();
-  if (a->since == 0)
+  if (a->since == 0) {
     a->since = now;
-  else if (now - a->since > STARVING)
+    atomic_store(&s->wants_since, now);
+  } else if (now - a->since > STARVING) {
     swap(&l->starve, 0, s->index + 1);
+  }
   struct cr_wait w = {&l->word, v};
-  bool untimed = a->deadline == CR_FOREVER;
-  if (untimed) atomic_fetch_add(&s->wait_number, 1);
-  int err = cr_sleep(&w, 1, a->deadline);
-  if (untimed) atomic_fetch_add(&s->wait_number, 1);
-  return err;
+  return cr_sleep(&w, 1, a->deadline);
 }
 
 static __attribute__((noinline)) int acquire_slow(struct cr_slot *s,

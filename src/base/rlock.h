@@ -50,7 +50,8 @@ struct cr_log {
 };
 
 /* Takes the lock. Returns 0, or EOWNERDEAD: taken, but the last holder died
-** holding it, so the log must be replayed. ETIMEDOUT, EINTR: not taken.
+** holding it, so the log must be replayed. ETIMEDOUT, EINTR, EDEADLK (it closed
+** a cycle of holders, see deadlock.h): not taken.
 ** cr_rlock_take waits for internal locks: never interrupted, no deadline. */
 int cr_rlock_acquire(struct cr_rlock *l, int64_t deadline);
 int cr_rlock_take(struct cr_rlock *l);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "arena_impl.h"
+#include "deadlock.h"
 #include "handle.h"
 
 enum { GRACE = 2000000000 }; /* ns for an embryo whose parent is gone */
@@ -145,6 +146,7 @@ static void conceive(struct cr_slot *s, uint32_t parent) {
   atomic_store(&s->log, NULL);
   atomic_store(&s->wants, NULL);
   atomic_store(&s->wait_number, 0);
+  atomic_store(&s->untimed.reported, 0);
   atomic_store(&s->waits_in, 0);
   atomic_store(&s->note, 0);
   atomic_store(&s->alarm, 0);
@@ -301,6 +303,7 @@ static bool reap_slot(struct cr_slot *s) {
   uint32_t who = atomic_load(&s->life.incarnation);
   finish_log(s);
   if (cr_on_death != NULL) cr_on_death(s);
+  cr_deadlock_moved(s);
   atomic_store(&s->waits_in, 0);
   struct cr_block *b;
   while (s->limbo > 0 && (b = cr_limbo_take(who)) != NULL) cr_destroy(b);
@@ -320,9 +323,7 @@ static bool alive_incarnation(uint32_t incarnation) {
   return false;
 }
 
-/* An embryo that nobody will enter: its process ended before it did, or was
-** never made. */
-static bool stillborn(const struct cr_slot *s) {
+bool cr_slot_stillborn(const struct cr_slot *s) {
   pid_t pid = cr_slot_pid(s);
   if (pid != 0) return kill(pid, 0) != 0 && errno == ESRCH;
   return !alive_incarnation(s->parent) && cr_now() - s->born > GRACE;
@@ -340,8 +341,8 @@ static bool reap_if_dead(struct cr_slot *s) {
   if (s == cr_self || state == CR_SLOT_FREE) return false;
   if (cr_slot_dead(s)) return reap_slot(s);
   return state == CR_SLOT_EMBRYO && atomic_load(&s->life.word) == 0 &&
-         stillborn(s) && give_up(s, atomic_load(&s->life.incarnation)) &&
-         reap_slot(s);
+         cr_slot_stillborn(s) &&
+         give_up(s, atomic_load(&s->life.incarnation)) && reap_slot(s);
 }
 
 int cr_reap_all(void) {

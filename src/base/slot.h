@@ -15,6 +15,23 @@
 
 enum { CR_NAME_MAX = 48 }; /* bytes of a name, with its final 0 */
 
+/* What a thread waits for without a deadline, written by it when that has
+** lasted a while, for those who look for a deadlock. It holds while the slot's
+** wait_number is odd, and changes only while that is even. */
+enum { CR_UNTIMED_MAX = 24, CR_WHAT_MAX = 128 };
+struct cr_untimed {
+  struct {
+    cr_word *_Atomic word;
+    cr_word value;
+  } wait[CR_UNTIMED_MAX];
+  cr_word n;
+  cr_word reported;        /* in a report, and has not moved since */
+  _Atomic(int64_t) since;  /* ns */
+  bool held;               /* `what` is the lock that the slot wants */
+  char where[CR_SITE_MAX]; /* source line, "" if unknown */
+  char what[CR_WHAT_MAX];  /* "Lock x.lua:3" */
+};
+
 enum cr_slot_state { CR_SLOT_FREE, CR_SLOT_EMBRYO, CR_SLOT_LIVE };
 
 /* The life word and the incarnation change together (one 64-bit CAS decides
@@ -55,7 +72,8 @@ struct cr_slot {
   cr_word *log_wake;
   /* The lock that the thread sleeps for. */
   struct cr_rlock *_Atomic wants;
-  cr_word wait_number; /* odd while in an untimed wait */
+  _Atomic(int64_t) wants_since; /* ns */
+  cr_word wait_number;          /* odd while `untimed` holds */
   /* Condition and barrier waiters are found by looking at all slots. */
   cr_word64 waits_in; /* address of the condition or barrier */
   uint64_t ticket;
@@ -65,6 +83,7 @@ struct cr_slot {
   struct cr_handles *_Atomic handles;
   char thread_name[CR_NAME_MAX];
   char process_name[CR_NAME_MAX];
+  struct cr_untimed untimed;
 };
 
 /* The calling thread's slot; NULL in a thread that never entered. */
@@ -109,6 +128,9 @@ extern void (*cr_after_fork)(void);
 ** (A fork without it makes its own, but cannot report that there is none.) */
 int cr_before_fork(void);
 
+/* An embryo that nobody will enter: its process ended before it did, or was
+** never made. */
+bool cr_slot_stillborn(const struct cr_slot *s);
 /* Reaps that slot if it is dead (or was never entered). */
 void cr_reap(struct cr_slot *s, uint32_t incarnation);
 /* Looks at all slots; returns how many were reaped. */

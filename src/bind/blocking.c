@@ -24,6 +24,7 @@ static void let_go(struct cr_thread *t, bool keep) {
 static void take_back(struct cr_thread *t) {
   if (!t->kept) cr_gil_acquire(t, true);
   t->kept = false;
+  cr_dump_if_wanted(t);
 }
 
 /* A wait without end in a finalizer, for what perhaps only the others can do,

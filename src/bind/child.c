@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "deadlock.h"
 #include "lifeline.h"
 #include "state.h"
 
@@ -146,31 +147,44 @@ bool cr_child_ended(struct cr_family *f, struct cr_child *c) {
   return true;
 }
 
+static struct cr_wait ring(void) {
+  return (struct cr_wait){&rings, atomic_load(&rings)};
+}
+
+static struct cr_wait life(const struct cr_child *c) {
+  return cr_wait_life(&c->slot->life.word, c->incarnation);
+}
+
 bool cr_child_ready(struct cr_family *f, struct cr_child *c,
-                    struct cr_wait *wait) {
-  *wait = (struct cr_wait){&rings, atomic_load(&rings)};
-  return cr_child_ended(f, c);
+                    struct cr_wait wait[CR_CHILD_WAITS]) {
+  wait[0] = ring();
+  bool ended = cr_child_ended(f, c);
+  wait[1] = life(c);
+  return ended;
 }
 
 int cr_child_wait(struct cr_family *f, struct cr_child *c, int64_t deadline) {
-  struct cr_wait wait;
+  struct cr_wait wait[CR_CHILD_WAITS];
   int err = 0;
-  while (!cr_child_ready(f, c, &wait)) {
+  while (!cr_child_ready(f, c, wait)) {
     if (err != 0) return err;
-    err = deadline == 0 ? ETIMEDOUT : cr_sleep(&wait, 1, deadline);
+    err = deadline == 0 ? ETIMEDOUT : cr_sleep(wait, CR_CHILD_WAITS, deadline);
     if (err == EINTR) return err;
   }
   return 0;
 }
 
-/* A raw child that has ended, reaped. *any: is there a raw child? */
-static struct cr_child *find_ended(struct cr_family *f, bool *any) {
+/* A raw child that has ended, reaped; or NULL, and the lives of the raw ones:
+** `max` at most, the first of them from wait[1] on. */
+static struct cr_child *find_ended(struct cr_family *f, struct cr_wait *wait,
+                                   int *n, int max) {
   struct cr_child *next;
+  *n = 1;
   for (struct cr_child *c = f->first; c != NULL; c = next) {
     next = c->next;
     if (!c->raw) continue;
-    *any = true;
     if (cr_child_ended(f, c)) return c;
+    if (*n < max) wait[(*n)++] = life(c);
   }
   return NULL;
 }
@@ -179,12 +193,13 @@ int cr_child_wait_any(struct cr_family *f, int64_t deadline,
                       struct cr_child **found) {
   int err = 0;
   for (;;) {
-    struct cr_wait wait = {&rings, atomic_load(&rings)};
-    bool any = false;
-    *found = find_ended(f, &any);
-    if (*found != NULL || !any) return 0;
+    /* One more than can be noted, so that too many count as able to end. */
+    struct cr_wait wait[CR_UNTIMED_MAX + 1] = {ring()};
+    int n;
+    *found = find_ended(f, wait, &n, CR_UNTIMED_MAX + 1);
+    if (*found != NULL || n == 1) return 0;
     if (err != 0) return err;
-    err = deadline == 0 ? ETIMEDOUT : cr_sleep(&wait, 1, deadline);
+    err = deadline == 0 ? ETIMEDOUT : cr_sleep(wait, n, deadline);
     if (err == EINTR) return err;
   }
 }

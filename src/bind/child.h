@@ -45,8 +45,9 @@ int cr_child_fork(struct cr_family *f, struct cr_child *c, pid_t *pid);
 /* Has it ended? Then it is reaped and leaves the family. */
 bool cr_child_ended(struct cr_family *f, struct cr_child *c);
 /* The same; if it has not, fills in what to sleep on. */
+enum { CR_CHILD_WAITS = 2 };
 bool cr_child_ready(struct cr_family *f, struct cr_child *c,
-                    struct cr_wait *wait);
+                    struct cr_wait wait[CR_CHILD_WAITS]);
 /* Waits until it has: 0, ETIMEDOUT, EINTR. */
 int cr_child_wait(struct cr_family *f, struct cr_child *c, int64_t deadline);
 /* Waits for any raw one; *found is NULL if there is none at all. */

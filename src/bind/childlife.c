@@ -11,6 +11,7 @@
 #include "process.h"
 #include "state.h"
 #include "task.h"
+#include "thread.h"
 
 /* Of the child; its only thread comes by here. */
 static bool failed, interrupted;
@@ -88,6 +89,12 @@ static void call(lua_State *L, int arguments) {
   cr_write_all(STDERR_FILENO, "\n", 1);
 }
 
+/* An interrupt is for all its threads. */
+static int end(lua_State *L) {
+  if (interrupted) cr_threads_interrupt(L);
+  return cr_process_end(L);
+}
+
 void cr_process_live(lua_State *L) {
   failed = interrupted = false;
   lua_settop(L, 1);
@@ -96,7 +103,7 @@ void cr_process_live(lua_State *L) {
   call(L, 1);
   lua_settop(L, 1);
   bool was_interrupted = interrupted;
-  lua_pushcfunction(L, cr_process_end);
+  lua_pushcfunction(L, end);
   call(L, 0);
   if (interrupted || was_interrupted) cr_leave_interrupted();
   cr_leave(failed);

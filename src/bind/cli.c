@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "describe.h"
 #include "gil.h"
 #include "state.h"
 #include "thread.h"
@@ -71,6 +72,14 @@ static int host_load(lua_State *L) {
   return 1;
 }
 
+/* host.deadlock(mode): is there such a mode? Then it is set. */
+static int host_deadlock(lua_State *L) {
+  int mode = cr_deadlock_mode(luaL_checkstring(L, 1));
+  if (mode >= 0) cr_deadlock_set((enum cr_deadlock_mode)mode);
+  lua_pushboolean(L, mode >= 0);
+  return 1;
+}
+
 /* host.isatty(): is standard input a terminal? */
 static int host_isatty(lua_State *L) {
   lua_pushboolean(L, isatty(STDIN_FILENO));
@@ -84,8 +93,13 @@ static int host_run(lua_State *L) {
 
 static void push_host(lua_State *L, int argc, char **argv) {
   static const luaL_Reg functions[] = {
-      {"isatty", host_isatty}, {"load", host_load}, {"open", host_open},
-      {"report", host_report}, {"run", host_run},   {NULL, NULL},
+      {"deadlock", host_deadlock},
+      {"isatty", host_isatty},
+      {"load", host_load},
+      {"open", host_open},
+      {"report", host_report},
+      {"run", host_run},
+      {NULL, NULL},
   };
   luaL_newlib(L, functions);
   lua_pushliteral(L, CLUARUN_VERSION);
@@ -189,6 +203,7 @@ int cluarun_main(int argc, char **argv) {
   const char *name = argc > 0 ? argv[0] : default_name;
   int err = cr_arena_open();
   if (err != 0) return cannot(name, "map shared memory", strerror(err));
+  cr_deadlock_open(CR_DEADLOCK_REPORT);
   struct cr_heap *heap = cr_heap_new();
   lua_State *L = heap != NULL ? lua_newstate(cr_heap_alloc, heap) : NULL;
   if (L == NULL) return cannot(name, "create state", "not enough memory");

@@ -5,6 +5,7 @@
 
 #include "object.h"
 #include "process.h"
+#include "stream.h"
 #include "thread.h"
 
 enum { HELD = 1, VALUES = CR_PARENT }; /* user values: held, current, parent */
@@ -92,6 +93,7 @@ void cr_family_tidy(lua_State *L) {
 int cr_family_fork(lua_State *L, struct cr_child *c, pid_t *pid) {
   cr_push_relative(L, CR_CURRENT); /* the child will need it */
   lua_pop(L, 1);
+  cr_stream_flush(L, stdout); /* so that others run while it is full */
   int err = cr_child_fork(cr_family(L), c, pid);
   if (err != 0) cr_family_drop(L, c);
   return err;

@@ -34,6 +34,13 @@ static void enqueue(struct cr_queue_of_threads *q, struct cr_thread *t) {
   q->last = t;
 }
 
+static void put_first(struct cr_queue_of_threads *q, struct cr_thread *t) {
+  t->previous_waiting = NULL;
+  t->next_waiting = q->first;
+  *(q->first != NULL ? &q->first->previous_waiting : &q->last) = t;
+  q->first = t;
+}
+
 static void dequeue(struct cr_queue_of_threads *q, struct cr_thread *t) {
   *(t->previous_waiting != NULL ? &t->previous_waiting->next_waiting
                                 : &q->first) = t->next_waiting;
@@ -49,6 +56,16 @@ static void queue_up(struct cr_thread *t, bool woken) {
   t->woken = woken;
   t->granted = false;
   enqueue(queue_of(t), t);
+  atomic_fetch_add(&t->gil->waiting, 1);
+}
+
+/* One that was stopped early, for one that woke, keeps its place. */
+static void queue_again(struct cr_thread *t, int64_t now, bool early) {
+  t->used += now - t->began;
+  early = early && t->used < atomic_load(&t->gil->interval);
+  if (!early) t->used = 0;
+  t->woken = t->granted = false;
+  (early ? put_first : enqueue)(queue_of(t), t);
   atomic_fetch_add(&t->gil->waiting, 1);
 }
 
@@ -129,7 +146,7 @@ static void got(struct cr_thread *t) {
   t->backoff = 0;
   t->holding = 1; /* before its timer can ring */
   atomic_signal_fence(memory_order_seq_cst);
-  if (cr_interrupted(t)) cr_trap(t->running);
+  if (cr_interrupted(t) || cr_dump_wanted == t->gil) cr_trap(t->running);
 }
 
 static bool closing(const struct cr_thread *t) {
@@ -171,6 +188,7 @@ static void wait_turn(struct cr_thread *t, cr_word *other) {
   atomic_store(&g->holder, t);
   got(t);
   int64_t now = cr_now();
+  t->began = now;
   if (!t->woken) g->computed = now;
   look_ahead(t, now);
 }
@@ -195,6 +213,7 @@ void cr_gil_acquire(struct cr_thread *t, bool woken) {
   }
   atomic_store(&g->holder, t);
   t->woken = woken;
+  t->began = cr_now();
   got(t);
   if (atomic_load(&g->waiting) == 0) return;
   /* Somebody queued up before he could see who holds it. */
@@ -246,7 +265,7 @@ void cr_gil_yield(struct cr_thread *t) {
     atomic_signal_fence(memory_order_seq_cst);
     if (t->armed) cr_preempt_disarm(t);
     atomic_store(&g->holder, next);
-    queue_up(t, false);
+    queue_again(t, now, next->woken);
     wait_turn(t, tell(next));
   }
   pthread_mutex_unlock(&g->mutex);
@@ -297,6 +316,7 @@ static void become(struct cr_thread *t) {
   t->os_thread = pthread_self();
   t->tid = cr_slot_tid(cr_self);
   t->slot = cr_self;
+  t->sleeping = &cr_sleeping;
   t->outer = cr_thread_self;
   cr_thread_self = t;
 }
@@ -383,6 +403,7 @@ static void vanish(struct cr_gil *g, struct cr_thread *t) {
   }
   g->threads = g->main = t;
   g->stale = true;
+  t->daemon = false;
   t->next = t->previous = NULL;
   atomic_store(&g->count, 1);
   atomic_store(&g->references, 2);

@@ -37,8 +37,8 @@ struct cr_gil {
   /* Under the lock itself. */
   struct cr_thread *threads; /* all that are in this state */
   struct cr_thread *main;
-  uint32_t made; /* Threads made, for their names */
-  bool stale;    /* after a fork: Threads that vanished are still kept alive */
+  uint32_t made;             /* Threads made that have no name but a number */
+  bool stale; /* after a fork: Threads that vanished are still kept alive */
   atomic_int count;          /* how many; read by all */
   atomic_int references;     /* records, and the state */
   _Atomic(int64_t) interval; /* ns that a thread may run while others want to */
@@ -68,12 +68,14 @@ struct cr_thread {
   bool refused; /* a wait was refused: inside a finalizer */
   bool daemon;
   struct cr_slot *slot;
+  const struct cr_sleeping *sleeping; /* its own variable, see cr_sleep */
   /* Under gil->mutex. */
   cr_word *turn; /* changes when it has to look again */
   cr_word own_turn;
   bool granted; /* the lock was handed to it */
   bool woken;   /* it comes out of a wait */
   int64_t deadline;
+  int64_t began, used; /* when it got the lock; ns of its turn before that */
   struct cr_thread *next_waiting, *previous_waiting;
   timer_t timer;
   bool has_timer;
@@ -144,6 +146,14 @@ static inline bool cr_interrupted(const struct cr_thread *t) {
 
 /* interrupt.c: raises it, from a hook. */
 void cr_interrupt_here(lua_State *L);
+
+/* dump.c: the state of which somebody wants to know what its threads do
+** (Ctrl-\); whoever has its lock next writes that. */
+extern struct cr_gil *volatile cr_dump_wanted;
+void cr_dump(struct cr_gil *g);
+static inline void cr_dump_if_wanted(const struct cr_thread *t) {
+  if (cr_dump_wanted == t->gil) cr_dump(t->gil);
+}
 
 /* blocking.c: installs what a sleep does with the lock. */
 void cr_blocking_open(void);

@@ -28,6 +28,7 @@ bool cr_in_finalizer(lua_State *L) {
 void cr_gil_poll(lua_State *L) {
   struct cr_thread *t = cr_thread_of(L);
   if (t == NULL) return;
+  cr_dump_if_wanted(t);
   bool drop = t->drop || (cr_forced_switch && atomic_load(&t->gil->waiting));
   if (drop && !cr_in_finalizer(L)) cr_gil_yield(t);
   if (cr_interrupted(t) && L != t->shielded) cr_interrupt_here(L);
@@ -48,7 +49,7 @@ static void trapped(lua_State *L, lua_Debug *ar) {
 
 static void trap(lua_State *L, lua_Debug *ar) {
   struct cr_thread *t = cr_thread_of(L);
-  if (t == NULL || !t->drop || cr_interrupted(t))
+  if (t == NULL || !t->drop || cr_interrupted(t) || cr_dump_wanted == t->gil)
     trapped(L, ar);
   else
     cr_raw_sethook(L, trapped, LUA_MASKCOUNT, 1 + (int)(random_bits() % SKEW));

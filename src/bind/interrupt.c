@@ -99,6 +99,28 @@ static void on_interrupt(int sig) {
   errno = saved;
 }
 
+/* Ctrl-\: the main thread is to come by where what all do is written, if no
+** other one does before. One that has been asked in vain for long, since the
+** holder is in C code that does not end, ends the process when asked again. */
+static void on_quit(int sig) {
+  enum { LONG = 1000000000 };
+  static int64_t asked;
+  int saved = errno;
+  struct cr_thread *t = main_thread;
+  if (!pthread_equal(pthread_self(), main_os_thread)) {
+    pthread_kill(main_os_thread, sig);
+  } else if (t == NULL || (cr_dump_wanted != NULL && cr_now() - asked > LONG)) {
+    signal(sig, SIG_DFL);
+    raise(sig);
+  } else {
+    if (cr_dump_wanted == NULL) asked = cr_now();
+    cr_dump_wanted = t->gil;
+    if (t->holding) cr_trap(t->running);
+    if (cr_self != NULL) cr_ring(&cr_self->alarm);
+  }
+  errno = saved;
+}
+
 bool cr_interrupt_pending(void) {
   const struct cr_thread *t = cr_thread_self;
   while (t != NULL && !cr_interrupted(t)) t = t->outer;
@@ -117,6 +139,7 @@ bool cr_is_interrupt(lua_State *L, int index) {
 static void in_child(void) {
   main_os_thread = pthread_self();
   if (main_thread != NULL) main_thread = cr_thread_self;
+  cr_dump_wanted = NULL;
 }
 
 void cr_interrupt_install(lua_State *L) {
@@ -127,10 +150,13 @@ void cr_interrupt_install(lua_State *L) {
   /* Without SA_RESTART, so that reads and waits return. */
   struct sigaction action = {.sa_handler = on_interrupt};
   sigaction(SIGINT, &action, NULL);
+  struct sigaction quit = {.sa_handler = on_quit, .sa_flags = SA_RESTART};
+  sigaction(SIGQUIT, &quit, NULL);
 }
 
 void cr_interrupt_remove(void) {
   if (main_thread == NULL) return;
   signal(SIGINT, SIG_DFL);
+  signal(SIGQUIT, SIG_DFL);
   main_thread = NULL;
 }

@@ -21,6 +21,7 @@ struct cr_lock *cr_check_lock(lua_State *L, int arg) {
 
 int cr_push_acquired(lua_State *L, int err) {
   if (err == EINTR) return cr_raise_interrupt(L);
+  if (err == EDEADLK) return luaL_error(L, "deadlock");
   lua_pushboolean(L, err != ETIMEDOUT);
   if (err != EOWNERDEAD) return 1;
   cr_push_error(L, CR_ERROR_OWNER_DIED);
@@ -82,7 +83,7 @@ static int guard_misuse(lua_State *L, void *l) {
 int cr_guard_lock(lua_State *L, struct cr_lock *l) {
   struct cr_guard *g = cr_guard_push(L);
   int err = cr_lock_acquire(l, CR_FOREVER);
-  if (err == EINTR) return cr_raise_interrupt(L);
+  if (err == EINTR || err == EDEADLK) return cr_push_acquired(L, err);
   cr_guard_open(g, l, guard_release, guard_misuse);
   if (err != EOWNERDEAD) return 1;
   cr_push_error(L, CR_ERROR_OWNER_DIED);

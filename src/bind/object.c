@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "describe.h"
 #include "synch.h"
 
 static const char types_key;    /* registry: type -> metatable */
@@ -162,6 +163,7 @@ static void push_own(lua_State *L, const struct cr_object *o) {
 
 void cr_object_open(lua_State *L, struct cr_object *o, struct cr_block *block) {
   if (block == NULL) luaL_error(L, "shared memory exhausted");
+  cr_set_site(L, block);
   if (cr_handle_new(block, &o->handle) != 0) {
     cr_destroy(block);
     luaL_error(L, "shared memory exhausted");

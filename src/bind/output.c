@@ -6,7 +6,7 @@
 */
 #include <errno.h>
 #include <lauxlib.h>
-#include <poll.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <string.h>
@@ -15,6 +15,7 @@
 
 #include "object.h"
 #include "state.h"
+#include "stream.h"
 
 enum { BUFFER = 65536 };
 
@@ -48,41 +49,22 @@ void cr_output_shared(void) {
   if (fstat(STDOUT_FILENO, &s) != 0 || !S_ISREG(s.st_mode)) make_lock();
 }
 
-/* False when an interrupt came before everything was written. */
-static bool write_until_interrupt(int fd, const char *bytes, size_t n) {
-  while (n > 0) {
-    ssize_t done = write(fd, bytes, n);
-    if (done >= 0) {
-      bytes += done;
-      n -= (size_t)done;
-    } else if (errno == EAGAIN) {
-      poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
-    } else if (errno != EINTR) {
-      return true;
-    } else if (cr_interrupt_pending()) {
-      return false;
-    }
-  }
-  return true;
-}
-
 void cr_write_all(int fd, const char *bytes, size_t n) {
-  while (n > 0 && !write_until_interrupt(fd, bytes, n)) n = 0;
-}
-
-/* Through stdio when the line fits in its buffer: then it is one write with
-** what lies there already. */
-static bool write_line(const char *line, size_t n) {
-  if (__fpending(stdout) + n < __fbufsize(stdout)) {
-    fwrite(line, 1, n, stdout);
-    fflush(stdout);
-    return true;
+  int err = 0;
+  while (n > 0 && err == 0) {
+    size_t done = 0;
+    if (cr_fd_ready(fd, POLLOUT))
+      err = cr_write_unlocked(fd, bytes, n, &done);
+    else
+      err = cr_wait_fd(fd, POLLOUT, CR_FOREVER - 1);
+    bytes += done;
+    n -= done;
+    if (err == EAGAIN) err = 0;
   }
-  fflush(stdout);
-  return write_until_interrupt(STDOUT_FILENO, line, n);
 }
 
-static int print_whole(lua_State *L) {
+/* The arguments as one string, which stays on the stack. */
+static const char *make_line(lua_State *L, size_t *length) {
   luaL_Buffer b;
   int n = lua_gettop(L);
   luaL_buffinit(L, &b);
@@ -93,30 +75,53 @@ static int print_whole(lua_State *L) {
   }
   luaL_addchar(&b, '\n');
   luaL_pushresult(&b);
-  size_t length;
-  const char *line = lua_tolstring(L, -1, &length);
-  bool locked = false;
-  if (shared != NULL) {
-    if (cr_rlock_acquire(&shared->lock, CR_FOREVER) == EINTR)
-      return cr_raise_interrupt(L);
-    locked = true;
-  }
-  bool done = write_line(line, length);
+  return lua_tolstring(L, -1, length);
+}
+
+static int write_line(lua_State *L, const char *line, size_t n) {
+  struct cr_out w;
+  int err = cr_out_begin(&w, L, stdout);
+  if (err == 0) err = cr_out_line(&w, line, n);
+  cr_out_end(&w);
+  return err;
+}
+
+static int print_whole(lua_State *L) {
+  size_t n;
+  const char *line = make_line(L, &n);
+  int err = shared != NULL ? cr_rlock_acquire(&shared->lock, CR_FOREVER) : 0;
+  bool locked = shared != NULL && err != EINTR;
+  if (err != EINTR) err = write_line(L, line, n);
   if (locked) cr_rlock_release(&shared->lock);
-  return done ? 0 : cr_raise_interrupt(L);
+  return err == EINTR || err == CR_FILE_CLOSED ? cr_stream_raise(L, err) : 0;
+}
+
+/* Long texts not through stdio: it would not come back for an interrupt. */
+static int print_text(lua_State *L, const char *text, size_t n) {
+  struct cr_out w;
+  if (n <= PIPE_BUF) return fwrite(text, 1, n, stdout) == n ? 0 : errno;
+  int err = cr_out_begin(&w, L, stdout);
+  if (err == 0) err = cr_out_put(&w, text, n);
+  cr_out_end(&w);
+  return err;
+}
+
+static int print_end(lua_State *L) {
+  if (fputc('\n', stdout) == EOF) return errno;
+  if (__fpending(stdout) > PIPE_BUF) return cr_stream_flush(L, stdout);
+  return fflush(stdout) == 0 ? 0 : errno;
 }
 
 int cr_print(lua_State *L) {
-  if (whole_lines) return print_whole(L);
-  int n = lua_gettop(L);
-  for (int i = 1; i <= n; i++) {
+  if (whole_lines || cr_stream_shared(L)) return print_whole(L);
+  int n = lua_gettop(L), err = 0;
+  for (int i = 1; i <= n && err != EINTR; i++) {
     size_t length;
     const char *text = luaL_tolstring(L, i, &length);
     if (i > 1) fputc('\t', stdout);
-    fwrite(text, 1, length, stdout);
+    err = print_text(L, text, length);
     lua_pop(L, 1);
   }
-  fputc('\n', stdout);
-  fflush(stdout);
-  return 0;
+  if (err != EINTR) err = print_end(L);
+  return err == EINTR && cr_interrupt_pending() ? cr_raise_interrupt(L) : 0;
 }

@@ -215,13 +215,15 @@ static int process__close(lua_State *L) {
 
 static int process__ready(lua_State *L) {
   struct cr_process *p = check_own(L, "wait for");
-  struct cr_wait wait;
-  bool ready = cr_child_ready(cr_family(L), &p->child, &wait);
+  struct cr_wait wait[CR_CHILD_WAITS];
+  bool ready = cr_child_ready(cr_family(L), &p->child, wait);
   if (ready) settle(L, p);
   lua_pushboolean(L, ready);
-  lua_pushlightuserdata(L, wait.word);
-  lua_pushinteger(L, wait.value);
-  return 3;
+  for (int i = 0; i < CR_CHILD_WAITS; i++) {
+    lua_pushlightuserdata(L, wait[i].word);
+    lua_pushinteger(L, wait[i].value);
+  }
+  return 1 + 2 * CR_CHILD_WAITS;
 }
 
 static int raise_lost(lua_State *L, struct cr_process *p) {

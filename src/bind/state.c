@@ -4,6 +4,7 @@
 #include <lualib.h>
 #include <string.h>
 
+#include "describe.h"
 #include "gil.h"
 #include "marshal.h"
 #include "object.h"
@@ -43,6 +44,7 @@ static void open_libraries(lua_State *L) {
   int err = cr_arena_open();
   if (err != 0) luaL_error(L, "cannot map shared memory: %s", strerror(err));
   cr_watch_forks();
+  cr_deadlock_open(CR_DEADLOCK_OFF);
   open_lock(L);
   cr_heap_adopt(L);
   cr_marshal_open(L);
@@ -97,6 +99,7 @@ void cluarun_openlibs(lua_State *L) {
   luaL_openlibs(L);
   cr_open_require(L);
   cr_open_exit(L);
+  cr_open_io(L);
   lua_register(L, "print", cr_print);
   luaopen_cluarun(L);
   hide_table(L);

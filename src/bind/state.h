@@ -40,6 +40,9 @@ void cr_output_shared(void);
 /* Writes all bytes to the fd in one piece as far as the system can. */
 void cr_write_all(int fd, const char *bytes, size_t n);
 int cr_print(lua_State *L);
+/* iolib.c: puts our functions into Lua's io library, its file handles and
+** os.execute. */
+void cr_open_io(lua_State *L);
 
 /* traceback.c: as luaL_traceback, but leaves out the oldest `below` levels (0:
 ** all are shown): what lay on the stack before a child began. */

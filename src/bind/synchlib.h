@@ -6,7 +6,7 @@
 #include "synch.h"
 
 /* Pushes what an acquire returns: true; true, OwnerDied; or false. Raises on
-** EINTR. Returns the number of values. */
+** EINTR and EDEADLK. Returns the number of values. */
 int cr_push_acquired(lua_State *L, int err);
 
 /* Lock or RLock at stack index 1. */

@@ -52,11 +52,14 @@ static void set_value(lua_State *L, int thread, int value, int which) {
   lua_setiuservalue(L, thread, which);
 }
 
+/* As in Python: one without a name gets the next number, and a daemon makes
+** daemons as long as nothing else is said. */
 static int thread_new(lua_State *L) {
   cr_task_check(L);
   struct cr_thread_object *o = cr_thread_object_push(L, false);
-  o->daemon = lua_toboolean(L, 5);
-  o->number = ++cr_thread_of(L)->gil->made;
+  struct cr_thread *me = cr_thread_of(L);
+  o->daemon = lua_isnil(L, 5) ? me->daemon : lua_toboolean(L, 5);
+  if (lua_isnil(L, 4)) o->number = ++me->gil->made;
   set_value(L, 6, 2, CR_THREAD_TARGET);
   set_value(L, 6, 3, CR_THREAD_ARGS);
   set_value(L, 6, 4, CR_THREAD_NAME);
@@ -66,12 +69,14 @@ static int thread_new(lua_State *L) {
 static int timer_new(lua_State *L) {
   double interval = luaL_checknumber(L, 1);
   luaL_argcheck(L, !isnan(interval), 1, "interval must be a number, got NaN");
-  cr_task_check_target(L, 2, "function");
+  cr_task_check_target(L, 2, "f");
   if (!lua_isnoneornil(L, 3)) luaL_checktype(L, 3, LUA_TTABLE);
   lua_settop(L, 3);
   struct cr_thread_object *o = cr_thread_object_push(L, true);
+  struct cr_thread *me = cr_thread_of(L);
   o->interval = interval;
-  o->number = ++cr_thread_of(L)->gil->made;
+  o->daemon = me->daemon;
+  o->number = ++me->gil->made;
   set_value(L, 4, 2, CR_THREAD_TARGET);
   set_value(L, 4, 3, CR_THREAD_ARGS);
   return 1;

@@ -156,14 +156,22 @@ static int live(lua_State *L) {
   return 0;
 }
 
+/* With the Thread as its argument. */
+static int end_process(lua_State *L) {
+  const struct cr_thread_object *o = lua_touserdata(L, 1);
+  if (o->quiet) cr_threads_interrupt(L);
+  return cr_process_end(L);
+}
+
 /* It has forked and is the main thread of a child: the end of its target is that
 ** of the process. */
 static _Noreturn void leave_process(lua_State *L, struct cr_thread_object *o) {
   bool failed = o->outcome != CR_THREAD_VALUES;
   bool silent = o->quiet;
   lua_settop(L, 0);
-  lua_pushcfunction(L, cr_process_end);
-  if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
+  lua_pushcfunction(L, end_process);
+  lua_pushlightuserdata(L, o);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
     failed = true;
     silent = silent || cr_is_interrupt(L, -1);
   }

@@ -3,7 +3,8 @@
 ** wait_any looks at everything in its list, notes what it would sleep on, looks
 ** again (that is part of noting), and sleeps on all words at once. Objects of
 ** other libraries take part by a metamethod __ready(object) that returns
-** true, or false and a word (light userdata) with the value to sleep on.
+** true, or false and one or two words (light userdata), each with the value to
+** sleep on; the second may be a life (deadlock.h).
 */
 #include <errno.h>
 #include <sys/time.h>
@@ -65,14 +66,14 @@ static bool item_ready(lua_State *L, int i, struct watch *w) {
     return luaL_error(L, "wait_any: cannot wait for a %s (at [%d])",
                       luaL_typename(L, -1), i);
   lua_pushvalue(L, -2);
-  lua_call(L, 1, 3);
-  bool ready = lua_toboolean(L, -3);
-  if (!ready && lua_islightuserdata(L, -2)) {
-    struct cr_wait wait = {lua_touserdata(L, -2),
-                           (uint32_t)lua_tointeger(L, -1)};
+  lua_call(L, 1, 5);
+  bool ready = lua_toboolean(L, -5);
+  for (int at = -4; !ready && at < 0 && lua_islightuserdata(L, at); at += 2) {
+    struct cr_wait wait = {lua_touserdata(L, at),
+                           (uint32_t)lua_tointeger(L, at + 1)};
     add(w, &wait, 1);
   }
-  lua_pop(L, 3);
+  lua_pop(L, 5);
   return ready;
 }
 

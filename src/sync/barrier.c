@@ -22,6 +22,7 @@ enum { COUNT_BITS = 22, HISTORY_BITS = 8 };
 
 struct cr_barrier {
   struct cr_block head;
+  char site[CR_SITE_MAX];
   uint32_t parties; /* r/o */
   uint32_t action;  /* r/o: is there one? */
   cr_word64 state;

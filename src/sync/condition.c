@@ -18,6 +18,7 @@
 
 struct cr_condition {
   struct cr_block head;
+  char site[CR_SITE_MAX];
   struct cr_block *lock; /* counted */
   uint64_t ticket;       /* the last one given; under the lock */
 };
@@ -26,6 +27,7 @@ struct cr_condition *cr_condition_new(struct cr_lock *lock) {
   struct cr_condition *c = cr_alloc(sizeof *c);
   if (c == NULL) return NULL;
   atomic_store_explicit(&c->head.refs, 0, memory_order_relaxed);
+  c->site[0] = 0;
   c->lock = NULL;
   c->ticket = 0;
   atomic_store(&c->head.type, CR_CONDITION);

@@ -12,6 +12,7 @@
 
 struct cr_event {
   struct cr_block head;
+  char site[CR_SITE_MAX];
   cr_word64 state; /* times set << 1 | set now */
   cr_word wake;    /* a crowd sleeps here */
   uint32_t unused;
@@ -21,6 +22,7 @@ struct cr_event *cr_event_new(void) {
   struct cr_event *e = cr_alloc(sizeof *e);
   if (e == NULL) return NULL;
   atomic_store_explicit(&e->head.refs, 0, memory_order_relaxed);
+  e->site[0] = 0;
   atomic_store(&e->state, 0);
   atomic_store(&e->wake, 0);
   atomic_store(&e->head.type, CR_EVENT);

@@ -16,6 +16,7 @@ struct cr_lock *cr_lock_new(bool is_recursive) {
   struct cr_lock *l = cr_alloc(sizeof *l);
   if (l == NULL) return NULL;
   atomic_store_explicit(&l->head.refs, 0, memory_order_relaxed);
+  l->site[0] = 0;
   l->depth = 0;
   memset(&l->lock, 0, sizeof l->lock);
   atomic_store(&l->head.type, is_recursive ? CR_RLOCK : CR_LOCK);

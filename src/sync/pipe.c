@@ -14,6 +14,7 @@ enum { EMBRYO_TIME = 1000000 }; /* ns until a child has entered its slot */
 
 struct cr_pipe {
   struct cr_block head;
+  char site[CR_SITE_MAX];
   struct cr_block *in, *out; /* references to queues, or NULL; r/o */
   struct cr_pipe *other;     /* not a reference: compared only; r/o */
   cr_word64 holder;          /* incarnation << 32 | slot that held it */
@@ -47,6 +48,7 @@ static struct cr_pipe *new_end(void) {
   struct cr_pipe *e = cr_alloc(sizeof *e);
   if (e == NULL) return NULL;
   e->in = e->out = NULL;
+  e->site[0] = 0;
   e->other = NULL;
   atomic_store(&e->holder, 0);
   atomic_store(&e->head.refs, 0);

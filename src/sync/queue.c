@@ -23,6 +23,7 @@ enum {
 
 struct cr_queue {
   struct cr_block head;
+  char site[CR_SITE_MAX];
   uint32_t kind, maxsize; /* r/o */
   cr_word state;
   cr_word done;                        /* task_done calls, mod 2^32 */
@@ -396,6 +397,13 @@ void cr_queue_shutdown(struct cr_queue *q, bool immediate) {
 
 bool cr_queue_is_shutdown(struct cr_queue *q) {
   return state_of(q) != 0;
+}
+
+enum cr_queue_need cr_queue_need(const struct cr_queue *q,
+                                 const cr_word *word) {
+  if (word == &q->done_wake) return CR_NEED_DONE;
+  bool put = word == &q->put_wake || word == &q->put_lock.word;
+  return put ? CR_NEED_ROOM : CR_NEED_ITEM;
 }
 
 bool cr_queue_ready(struct cr_queue *q, struct cr_wait *wait) {

@@ -41,4 +41,8 @@ bool cr_queue_is_shutdown(struct cr_queue *q);
 ** `wait` is given, fills in what to sleep on. */
 bool cr_queue_ready(struct cr_queue *q, struct cr_wait *wait);
 
+/* For what does a thread sleep on this word of the queue? */
+enum cr_queue_need { CR_NEED_ITEM, CR_NEED_ROOM, CR_NEED_DONE };
+enum cr_queue_need cr_queue_need(const struct cr_queue *q, const cr_word *word);
+
 #endif

@@ -13,6 +13,7 @@ enum { STARVING = 2000000 }; /* ns after which others queue as well */
 
 struct cr_semaphore {
   struct cr_block head;
+  char site[CR_SITE_MAX];
   cr_word count;
   uint32_t limit;   /* highest count; r/o */
   uint32_t bounded; /* r/o */

@@ -10,11 +10,12 @@
 #include "slot.h"
 
 /* Lock and RLock (CR_LOCK, CR_RLOCK). EOWNERDEAD: acquired, the last holder
-** died or ended with it. EPERM: release by somebody else. Whoever holds one
+** died or ended with it. EDEADLK: its wait closed a cycle (deadlock.h). EPERM: release by somebody else. Whoever holds one
 ** must see to it that his process keeps a handle (its block is in his robust
 ** list). */
 struct cr_lock {
   struct cr_block head;
+  char site[CR_SITE_MAX];
   uint32_t depth; /* RLock: how often; by its holder */
   uint32_t unused;
   struct cr_rlock lock;
@@ -76,6 +77,11 @@ struct cr_block *cr_barrier_code(const struct cr_barrier *b);
 uint32_t cr_barrier_parties(const struct cr_barrier *b);
 uint32_t cr_barrier_waiting(struct cr_barrier *b);
 bool cr_barrier_broken(struct cr_barrier *b);
+
+/* Where an object was made ("x.lua:3", "" if that is unknown); NULL: a type that
+** nobody waits for. Its maker writes it, CR_SITE_MAX bytes at most, before
+** others know the object. */
+char *cr_site(struct cr_block *b);
 
 /* For the reaper (cr_on_death): somebody died; he may have waited in one of
 ** these. */

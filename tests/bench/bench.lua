@@ -125,6 +125,7 @@ workload("4 threads counting", "time", lua_run "thread.lua together %d",
   peer("1 thread, same work", lua_run "thread.lua alone %d", "<=", 1.05),
   peer("Python, 4 threads", python_run "threads.py together %d"),
   peer("Python, 1 thread", python_run "threads.py alone %d"))
+table_of[#table_of].n = quick and 4000000 or 20000000
 workload("2 threads, 1 Lock", "time", lua_run "thread.lua lock %d",
   peer("Python", python_run "threads.py lock %d", ">=", 1.5))
 table_of[#table_of].n = quick and 200000 or 1000000
