@@ -235,7 +235,8 @@ static bool is_usable(void) {
 }
 
 static bool open_terminal(void) {
-  static const struct relay_prompt prompt = {editor_hide, editor_show};
+  static const struct relay_prompt prompt = {editor_is_shown, editor_hide,
+                                             editor_show};
   relay_open(&prompt);
   if (relay_terminal() < 0 || editor_open(relay_terminal()) != 0) {
     relay_close();

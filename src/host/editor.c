@@ -270,11 +270,13 @@ enum editor_end editor_read(const char *prompt, const char *prompt2,
 
 /* ---- hiding ---- */
 
-bool editor_hide(void) {
-  if (!prompting) return false;
+bool editor_is_shown(void) {
+  return prompting;
+}
+
+void editor_hide(void) {
   rl_clear_visible_line();
   fflush(rl_outstream);
-  return true;
 }
 
 void editor_show(void) {

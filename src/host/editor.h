@@ -31,8 +31,9 @@ int editor_open(int terminal);
 /* Reads a block: *text is malloc'ed, NULL unless the result is EDITOR_LINE. */
 enum editor_end editor_read(const char *prompt, const char *prompt2,
                             const struct editor_calls *calls, char **text);
-/* Inside the screen: takes the prompt off, if one is there; puts it back. */
-bool editor_hide(void);
+/* Inside the screen: is there a prompt? Takes it off; puts it back. */
+bool editor_is_shown(void);
+void editor_hide(void);
 void editor_show(void);
 /* The size of the window has changed; for a signal handler. */
 void editor_resize(void);

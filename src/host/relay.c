@@ -85,18 +85,22 @@ static void note_end(size_t n) {
   if (n > 0) at_line_start = buffer[n - 1] == '\n';
 }
 
+/* Of the first n bytes, those in whole lines. */
+static size_t whole_lines(size_t n) {
+  const char *end = memrchr(buffer, '\n', n);
+  return end != NULL ? (size_t)(end - buffer) + 1 : 0;
+}
+
 /* Shows the first n bytes; without the prompt, if there is one, only whole
 ** lines, unless `all`. Returns how many were shown. */
 static size_t show(size_t n, bool all) {
   screen_enter(SCREEN_PUMP);
-  bool hidden = without_bells(n) > 0 && prompt.hide();
-  if (hidden && !all) {
-    const char *end = memrchr(buffer, '\n', n);
-    n = end != NULL ? (size_t)(end - buffer) + 1 : 0;
-  }
+  bool lift = prompt.is_shown() && without_bells(n) > 0;
+  if (lift && !all) n = whole_lines(n);
+  if (lift && n > 0) prompt.hide();
   write_terminal(buffer, n);
   note_end(n);
-  if (hidden) {
+  if (lift && n > 0) {
     relay_fresh_line();
     prompt.show();
   }

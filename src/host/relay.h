@@ -12,10 +12,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* How to take the prompt off the screen and put it back; both are called inside
-** the screen (screen.h). `hide` returns whether there was one. */
+/* How to take the prompt off the screen, when it is there, and put it back; all
+** are called inside the screen (screen.h). */
 struct relay_prompt {
-  bool (*hide)(void);
+  bool (*is_shown)(void);
+  void (*hide)(void);
   void (*show)(void);
 };
 
