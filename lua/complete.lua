@@ -1,11 +1,10 @@
---- complete(text, console, primitives) -> kind, list: what can stand at the end
--- of the text.
+--- complete(text, console, reference) -> kind, list: what can stand at the end
+-- of the text. `reference` gives what help.lua returns.
 --
 -- kind is "word" (a keyword, global, field or method), "module" (in the string
 -- after require) or "file" (in any other string; the list is the console's).
 -- The list begins with what all its entries have in common, unless it has only
 -- one. It is found by raw access, so that looking changes nothing.
-local host = ...
 local G, type, rawget, next, pairs = _G, type, rawget, next, pairs
 local tostring, tonumber, getmetatable = tostring, tonumber, debug.getmetatable
 local sort, select = table.sort, select
@@ -103,8 +102,8 @@ local function add_fields(names, value, only_methods)
 end
 
 -- What objects of ours answer for by a function, from the reference.
-local function add_documented(names, value, only_methods, primitives)
-  local help = host.load "help"(host.load, primitives)
+local function add_documented(names, value, only_methods, reference)
+  local help = reference()
   local class = help.class_of(value)
   for _, name in pairs(class and help.names(class, only_methods) or {}) do
     names[name] = true
@@ -128,7 +127,7 @@ local function value_of(chain)
   return value
 end
 
-local function complete_word(text, primitives)
+local function complete_word(text, reference)
   local before, word = text:match "^(.-)([%a_]?[%w_]*)$"
   local path, separator = before:match "^(.*[^.:])([.:])$"
   local names = {}
@@ -142,7 +141,7 @@ local function complete_word(text, primitives)
   local value = chain and value_of(chain)
   if value == nil then return {} end
   add_fields(names, value, separator == ":")
-  add_documented(names, value, separator == ":", primitives)
+  add_documented(names, value, separator == ":", reference)
   return choose(names, word)
 end
 
@@ -179,10 +178,10 @@ local function complete_module(word, console)
   return choose(names, word)
 end
 
-return function(text, console, primitives)
+return function(text, console, reference)
   local start = open_string(text)
   if start == true then return "word", {} end
-  if not start then return "word", complete_word(text, primitives) end
+  if not start then return "word", complete_word(text, reference) end
   if text:sub(1, start - 1):find "%f[%w_]require[%s(]*[\"'%[=]+$" then
     return "module", complete_module(text:sub(start), console)
   end

@@ -114,9 +114,12 @@ end
 
 local registry = debug.getregistry()
 
+-- Classes made in Lua that an object was seen of: they are in no registry.
+local seen = {}
+
 -- The table of a class's methods, or nil.
 local function methods_of(class)
-  local meta = registry["cluarun." .. class]
+  local meta = registry["cluarun." .. class] or seen[class]
   local index = type(meta) == "table" and rawget(meta, "__index")
   if type(index) == "function" then
     local _, methods = debug.getupvalue(index, 1)
@@ -133,11 +136,14 @@ function M.value(name)
   return methods and rawget(methods, method)
 end
 
---- The name of a value's class, if it has one.
+--- The name of a value's class, if that has an entry.
 function M.class_of(value)
   local meta = debug.getmetatable(value)
   local name = type(meta) == "table" and rawget(meta, "__name")
-  return type(name) == "string" and (name:gsub("^cluarun%.", "")) or nil
+  name = type(name) == "string" and name:gsub("^cluarun%.", "")
+  if not M.entries[name] then return nil end
+  seen[name] = meta
+  return name
 end
 
 --- The entry for a name or a value; nil if there is none.
@@ -149,13 +155,13 @@ function M.find(what)
     return M.entries[what]
       or entry and entry.like and M.find(entry.like .. "." .. member)
   end
+  local class = M.class_of(what)
   for _, section in ipairs(what ~= nil and M.sections or {}) do
     for _, e in ipairs(section) do
       if rawequal(M.value(e.name), what) then return e end
     end
   end
-  local class = M.class_of(what)
-  return class and M.entries[class]
+  return M.entries[class]
 end
 
 -- Showing.

@@ -142,6 +142,19 @@ local pool = Pool(1)
 pool:terminate() pool:join()]],
   },
   {
+    name = "ThreadPool",
+    args = [[options?: integer|{processes?: integer, initializer?: function,
+      initargs?: table}]],
+    signature = "ThreadPool([n]) or ThreadPool{processes=n, initializer=f}",
+    returns = "pool: ThreadPool", like = "Pool",
+    text = [[A Pool on threads of this state instead of processes: for tasks that
+      wait. Nothing is copied, and one thread runs at a time.]],
+    errors = "As those of Pool.",
+    example = [[
+local pool <close> = ThreadPool(2)
+print(pool:map(string.upper, { "a", "b" })[2]) --> B]],
+  },
+  {
     name = "AsyncResult",
     text = "What a task of a Pool will have given, once it is done.",
     example = [[

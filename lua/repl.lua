@@ -26,14 +26,16 @@ local getpid = primitives.getpid
 local session = getpid()
 
 -- These are needed late or never.
-local function part(name)
+local function part(name, ...)
   local value
-  return function(...)
-    value = value or host.load(name)(host)
-    return value(...)
+  local arguments = pack(...)
+  return function()
+    value = value or host.load(name)(unpack(arguments, 1, arguments.n))
+    return value
   end
 end
 local inspect, complete = part "inspect", part "complete"
+local reference = part("help", host.load, primitives)
 
 local function prompt(name, default)
   local text = rawget(G, name)
@@ -93,7 +95,7 @@ end
 local function idle() end
 
 local function completions(text)
-  return complete(text, console, primitives)
+  return complete()(text, console, reference)
 end
 
 -- Readline has to know what takes no room on the screen.
@@ -104,7 +106,7 @@ end
 local function read_console()
   local ok, text = run(console.read,
     mark_escapes(prompt("_PROMPT", "> ")),
-    (prompt("_PROMPT2", ">> "):gsub("\27%[[%d;?]*%a", "")),
+    (prompt("_PROMPT2", ">> "):gsub("\27%[[%d;?]*%a", ""):gsub("%c", "")),
     is_complete, completions, idle)
   if not ok or text == false then return "" end
   if text and text:find "%S" then
@@ -124,7 +126,7 @@ local function readable(value)
   if type(meta) == "table" and rawget(meta, "__tostring") ~= nil then
     return value
   end
-  local ok, text = run(inspect, value, console and console.width() or 80)
+  local ok, text = run(inspect(), value, console and console.width() or 80)
   return ok and text or value
 end
 
@@ -178,8 +180,7 @@ local function say_farewell()
 end
 
 local function help(...)
-  return host.load "help"(host.load, primitives).show(
-    console and console.colour, select("#", ...), ...)
+  return reference().show(console and console.colour, select("#", ...), ...)
 end
 if rawget(G, "help") == nil then rawset(G, "help", help) end
 
