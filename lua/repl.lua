@@ -67,16 +67,10 @@ end
 -- Reading a block, without the last newline: nil at the end; one that was
 -- interrupted is empty. A line that was interrupted is false.
 
--- An interrupt comes out of it when read has returned.
-local function read_here()
-  local line = read()
-  return line
-end
-
 local function read_line(text)
   write(text)
   stdout:flush()
-  local ok, line = run(read_here)
+  local ok, line = run(read)
   if ok then return line end
   write "\n"
   return false
@@ -92,7 +86,10 @@ local function read_plain()
   return text == false and "" or text
 end
 
-local function idle() end
+-- An interrupt comes a few instructions late.
+local function idle()
+  for _ = 1, 100 do end
+end
 
 local function completions(text)
   return complete()(text, console, reference)

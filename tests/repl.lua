@@ -144,6 +144,13 @@ test("Ctrl-C clears the line, also of a block and of a search", function(s)
   s:expect "\nwell\n> $"
 end)
 
+test("Ctrl-C right after Enter", function(s)
+  s:send("while true do end\r" .. CTRL_C)
+  s:expect "[C!].*\n> $" -- the line is cleared, or what runs is stopped
+  s:send "1 + 1\r"
+  s:expect "\n2\n> $"
+end)
+
 test("a signal does the same as Ctrl-C", function(s)
   s:send "x = 12"
   s:expect "x = 12$"
@@ -190,8 +197,10 @@ end)
 test("Ctrl-D ends the session", function(s)
   s:send "half"
   s:expect "half$"
-  s:send "\1\11" -- to the start; still there
-  s:send(CTRL_C .. CTRL_D)
+  s:send(CTRL_D) -- deletes nothing at the end of a line
+  s:send "\1\11" -- deletes all
+  s:screen { "> |" }
+  s:send(CTRL_D)
   local how, code = s:wait()
   tap.eq(how, "exit")
   tap.eq(code, 0)

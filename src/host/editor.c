@@ -2,8 +2,8 @@
 **
 ** Readline is driven by its callback interface, inside the screen; wherever it
 ** wants a key that is not there yet, the screen is left and others run. While
-** the prompt waits the terminal makes no signals of Ctrl-C and Ctrl-Z, which
-** are keys of the editor: children that run behind it do not get them.
+** the prompt waits the terminal makes no signal of Ctrl-Z and, when there are
+** children, which shall not get it, of Ctrl-C: they are keys of the editor.
 */
 #include "editor.h"
 
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -42,13 +43,19 @@ static volatile sig_atomic_t raw, resized;
 
 /* ---- the terminal's modes ---- */
 
+static bool has_children(void) {
+  siginfo_t info;
+  return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 static void prepare(int meta) {
   struct termios modes;
   tcgetattr(STDIN_FILENO, &cooked);
   rl_prep_terminal(meta);
   raw = 1;
   if (tcgetattr(STDIN_FILENO, &modes) != 0) return;
-  modes.c_cc[VINTR] = modes.c_cc[VSUSP] = _POSIX_VDISABLE;
+  modes.c_cc[VSUSP] = _POSIX_VDISABLE;
+  if (has_children()) modes.c_cc[VINTR] = _POSIX_VDISABLE;
   tcsetattr(STDIN_FILENO, TCSADRAIN, &modes);
 }
 
