@@ -1,6 +1,6 @@
 -- Deadlocks between processes are reported; what can go on is not.
 local tap <close> = dofile "tests/lib/tap.lua"
-local background = dofile "tests/lib/script.lua"
+local scripts = dofile "tests/lib/script.lua"
 local test, eq, ok = tap.test, tap.eq, tap.ok
 
 local function count(text, pattern)
@@ -8,7 +8,7 @@ local function count(text, pattern)
 end
 
 local function start(text, options)
-  return background.start(tap.program, text, options)
+  return scripts.start(tap.program, text, options)
 end
 
 -- The lines of the report that a script comes to, without the first one. The
@@ -338,7 +338,7 @@ test("--deadlock=off, and the environment", function()
   ]]
   local off = "env CLUARUN_DEADLOCK=off " .. tap.program
   local script <close> = start(self, "--deadlock=off")
-  local other <close> = background.start(off, self)
+  local other <close> = scripts.start(off, self)
   sleep(1)
   eq(script:err() .. other:err(), "")
   local raise = "CLUARUN_DEADLOCK=raise " .. tap.program

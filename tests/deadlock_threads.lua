@@ -1,6 +1,6 @@
 -- Deadlocks between threads, and between threads and processes.
 local tap <close> = dofile "tests/lib/tap.lua"
-local background = dofile "tests/lib/script.lua"
+local scripts = dofile "tests/lib/script.lua"
 local test, eq, ok = tap.test, tap.eq, tap.ok
 
 local function count(text, pattern)
@@ -9,7 +9,7 @@ end
 
 -- The report that a script comes to, with SCRIPT for its name and N for pids.
 local function report(text, options)
-  local script <close> = background.start(tap.program, text, options)
+  local script <close> = scripts.start(tap.program, text, options)
   local err, all = script:wait_err "cluarun: deadlock\n.*\n"
   if not err then error("no report: " .. all) end
   sleep(0.5) -- should it be said again
@@ -109,7 +109,7 @@ end)
 
 test("--deadlock=raise: a hundred cycles, one error each", function()
   local rounds = tap.sanitizer and 20 or 100
-  local script <close> = background.start(tap.program, ([[
+  local script <close> = scripts.start(tap.program, ([[
     for round = 1, %d do
       local locks, ready, raised = { Lock(), Lock(), Lock() }, Barrier(3), 0
       local all = {}

@@ -5,7 +5,7 @@ local tap <close> = dofile "tests/lib/tap.lua"
 -- until it has counted a good deal further.
 local function counted(f)
   local n, stop = 0, false
-  local counter <close> = Thread {
+  local _ <close> = Thread {
     target = function() while not stop do n = n + 1 end end
   }:start()
   local function further()
@@ -34,7 +34,7 @@ local function pipe(buffer)
   local name = os.tmpname()
   os.remove(name)
   os.execute("mkfifo " .. name)
-  local both <close> = assert(io.open(name, "r+"))
+  local _ <close> = assert(io.open(name, "r+"))
   local r, w = assert(io.open(name, "r")), assert(io.open(name, "w"))
   os.remove(name)
   w:setvbuf(buffer or "no")
@@ -93,7 +93,8 @@ tap.test("opening a named pipe waits for the other end", function()
   os.remove(name)
   os.execute("mkfifo " .. name)
   local t = starts(function()
-    for l in io.lines(name) do return l end
+    local next_line = io.lines(name)
+    return next_line()
   end)
   counted(function(further)
     further()
@@ -134,7 +135,7 @@ for _, call in ipairs { "flush", "close", "setvbuf", "seek" } do
   tap.test(call .. " when the pipe is full", function()
     local r, w = full_pipe()
     w:write "pending"
-    local t = starts(function() return w[call](w, call == "setvbuf" and "no" or nil) end)
+    local t = starts(w[call], w, call == "setvbuf" and "no" or nil)
     counted(function(further)
       further()
       tap.ok(t:is_alive())
@@ -287,7 +288,8 @@ tap.test("an interrupt out of a blocked read loses nothing", function()
   tap.eq(r:read(), "part of a line")
 end)
 
-tap.test("an interrupt out of a coroutine's read leaves the file free", function()
+tap.test("an interrupt out of a coroutine's read leaves the file free",
+  function()
   local r, w = pipe()
   local co
   local t = starts(function()
@@ -317,8 +319,8 @@ tap.test("an interrupt out of a command", function()
   with_fifo(function(fifo)
     local command = "exec 2>/dev/null; read x <" .. fifo
     local p = io.popen(command)
-    for _, f in ipairs { function() os.execute(command) end, function() p:close() end } do
-      local t = starts(function() return pcall(f) end)
+    for _, f in ipairs { os.execute, function() p:close() end } do
+      local t = starts(pcall, f, command)
       asleep(t)
       t:interrupt "stop"
       tap.eq({ t:result(20) }, { false, "stop" })
@@ -329,7 +331,8 @@ tap.test("an interrupt out of a command", function()
 end)
 
 for _, wait in ipairs { "io.read()", "for _ in io.lines() do end",
-    "io.popen('read x <' .. arg[1]):close()", "os.execute('read x <' .. arg[1])",
+    "io.popen('read x <' .. arg[1]):close()",
+    "os.execute('read x <' .. arg[1])",
     "io.write(('x'):rep(1e6))", "io.open(arg[1])" } do
   tap.test("the script ends while a thread is in " .. wait, function()
     with_fifo(function(fifo)
@@ -359,14 +362,15 @@ tap.test("a terminal that takes nothing", function()
   local name = os.tmpname()
   do
     local f <close> = assert(io.open(name, "w"))
-    f:write(([[
+    f:write((([[
       local w = Thread { target = function()
         for _ = 1, 3000 do print(("x"):rep(100)) end
       end }:start()
       local n = 0
       for i = 1, 10 do sleep(0.01) for j = 1, 1e5 do n = n + 1 end end
-      io.open("NAME.n", "w"):write(n, w:is_alive() and " alive" or " ended"):close()
-    ]]):gsub("NAME", name))
+      local how = w:is_alive() and " alive" or " ended"
+      io.open("NAME.n", "w"):write(n, how):close()
+    ]]):gsub("NAME", name)))
   end
   local out = tap.run(string.format("script -qec '%s %s' /dev/null | "
     .. "(until [ -s %s.n ]; do sleep 0.01; done; wc -l; cat %s.n)",

@@ -1,6 +1,6 @@
 -- Ctrl-\: what every thread does, and everything goes on.
 local tap <close> = dofile "tests/lib/tap.lua"
-local background = dofile "tests/lib/script.lua"
+local scripts = dofile "tests/lib/script.lua"
 local test, eq, ok = tap.test, tap.eq, tap.ok
 
 local function tidy(script, text)
@@ -11,7 +11,7 @@ end
 -- Runs a script that writes a line on stdout when it is nearly where it shall
 -- be, and asks it until it says `what` (plain text); gives what it said then.
 local function ask(text, what)
-  local script <close> = background.start(
+  local script <close> = scripts.start(
     tap.program .. " --deadlock=off", text)
   tap.eventually(30, function() return script:out():find "\n" end)
   local n, said = 0
@@ -89,14 +89,14 @@ test("who computes, who waits for it, and the main thread", function()
     1, true), err)
   ok(err:find("busy (pid N) at SCRIPT:5\nstack traceback:\n"
     .. "\tSCRIPT:5: in ", 1, true), err)
-  ok(err:find("Thread-2 (pid N) at SCRIPT:9 waits for RLock SCRIPT:1, "
+  ok(err:find("Thread-1 (pid N) at SCRIPT:9 waits for RLock SCRIPT:1, "
     .. "held by busy (pid N)\nstack traceback:\n\t[C]: in method 'acquire'\n"
     .. "\tSCRIPT:9: in ", 1, true), err)
-  ok(err:find "MainThread.*busy.*Thread%-2", "in the order of their start")
+  ok(err:find "MainThread.*busy.*Thread%-1", "in the order of their start")
 end)
 
 test("every process of a group", function()
-  local script <close> = background.start(tap.program, [[
+  local script <close> = scripts.start(tap.program, [[
     local e, ready = Event(), Barrier(3)
     for _ = 1, 2 do
       Process { target = function() ready:wait() e:wait() end }:start()
@@ -133,7 +133,7 @@ test("a deep stack and a coroutine", function()
 end)
 
 test("the work goes on", function()
-  local script <close> = background.start(tap.program, [[
+  local script <close> = scripts.start(tap.program, [[
     print "ready"
     io.stdout:flush()
     local n, q, r = 5000, Queue(1), Queue()

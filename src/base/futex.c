@@ -120,7 +120,11 @@ static int sleep_between_hooks(const struct cr_wait *waits, int n,
   bool untimed = deadline == CR_FOREVER && n > 0;
   int64_t now = cr_now();
   int64_t until = now + atomic_load_explicit(&look_again, memory_order_relaxed);
-  int err = untimed ? cr_untimed_begin(waits, n, now) : 0, why = 0;
+  int err = 0, why = 0;
+  if (untimed)
+    err = cr_untimed_begin(waits, n, now);
+  else
+    cr_untimed_end(false);
   const struct cr_sleep_hook *hook = cr_sleep_hook;
   if (err == 0 && hook != NULL) err = hook->before(deadline);
   if (err != 0) {

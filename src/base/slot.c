@@ -105,6 +105,7 @@ int cr_slot_enter(struct cr_slot *s, uint32_t incarnation) {
   atomic_store(&s->state, CR_SLOT_LIVE);
   cr_self = s;
   cr_alarm = &s->alarm;
+  cr_untimed_end(false); /* what this OS thread waited for as another one */
   return 0;
 }
 

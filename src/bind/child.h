@@ -18,7 +18,8 @@ struct cr_child {
   const char *name; /* for reports; NULL: its parent\'s */
   int status;       /* as waitpid gave it, once reaped */
   bool reaped;
-  bool raw; /* made by fork(), not a Process */
+  bool raw;    /* made by fork(), not a Process */
+  bool waited; /* a raw one whose status was told */
   bool daemon;
 };
 

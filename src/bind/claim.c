@@ -89,10 +89,10 @@ static void *mine(struct cr_claim *c) {
   return c->collected ? NULL : c;
 }
 
-static int sleep_in_queue(struct cr_claim *c, uint32_t seen) {
+static int sleep_in_queue(struct cr_claim *c, const struct cr_wait *wait) {
   int err;
   pthread_cleanup_push(end, mine(c));
-  err = cr_sleep(&(struct cr_wait){&changed, seen}, 1, CR_FOREVER);
+  err = cr_sleep(wait, 1, CR_FOREVER);
   pthread_cleanup_pop(0);
   return err;
 }
@@ -108,7 +108,7 @@ int cr_claim_begin(struct cr_claim *c, FILE *f, enum cr_access access) {
     uint32_t seen;
     int err = turn(c, &seen);
     if (err != EAGAIN) return err;
-    err = sleep_in_queue(c, seen);
+    err = sleep_in_queue(c, &(struct cr_wait){&changed, seen});
     left_queue();
     if (err == EINTR) return err;
   }

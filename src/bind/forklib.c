@@ -29,6 +29,7 @@ static struct cr_child *find_raw(struct cr_family *f, lua_Integer pid) {
 
 static int wait_results(lua_State *L, struct cr_child *c) {
   int code = cr_child_exitcode(c);
+  c->waited = true;
   lua_pushinteger(L, c->pid);
   lua_pushstring(L, code < 0 ? "signal" : "exit");
   lua_pushinteger(L, code < 0 ? -code : code);
@@ -44,9 +45,12 @@ static int fork_wait(lua_State *L) {
   struct cr_child *c = any ? NULL : find_raw(f, pid);
   if (!any && c == NULL)
     return luaL_argerror(L, 1, "not the pid of a child made by fork");
+  if (!any) cr_family_push(L, c); /* another thread may wait for it, too */
   int err =
       any ? cr_child_wait_any(f, deadline, &c) : cr_child_wait(f, c, deadline);
   if (err == EINTR) return cr_raise_interrupt(L);
+  if (err == 0 && c != NULL && c->waited)
+    return luaL_error(L, "another thread has waited for this child");
   if (err == 0 && c == NULL)
     return luaL_error(L, "no child made by fork to wait for");
   if (err == 0) return wait_results(L, c);

@@ -344,6 +344,7 @@ void cr_thread_enter(struct cr_thread *t) {
   struct cr_gil *g = t->gil;
   become(t);
   pthread_mutex_lock(&g->mutex);
+  t->turn = &t->own_turn; /* the other word does not last */
   wait_turn(t, NULL);
   pthread_mutex_unlock(&g->mutex);
 }

@@ -37,8 +37,8 @@ struct cr_gil {
   /* Under the lock itself. */
   struct cr_thread *threads; /* all that are in this state */
   struct cr_thread *main;
-  uint32_t made;             /* Threads made that have no name but a number */
-  bool stale; /* after a fork: Threads that vanished are still kept alive */
+  uint32_t made; /* Threads made that have no name but a number */
+  bool stale;    /* after a fork: Threads that vanished are still kept alive */
   atomic_int count;          /* how many; read by all */
   atomic_int references;     /* records, and the state */
   _Atomic(int64_t) interval; /* ns that a thread may run while others want to */
@@ -68,6 +68,8 @@ struct cr_thread {
   bool refused; /* a wait was refused: inside a finalizer */
   bool daemon;
   struct cr_slot *slot;
+  struct cr_slot *place; /* a Thread's slot to be, and its incarnation */
+  uint32_t incarnation;
   const struct cr_sleeping *sleeping; /* its own variable, see cr_sleep */
   /* Under gil->mutex. */
   cr_word *turn; /* changes when it has to look again */

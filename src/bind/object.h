@@ -17,6 +17,8 @@ struct cr_object {
   struct cr_block *block; /* NULL: closed */
   uint32_t handle;
   uint32_t magic; /* CR_OBJECT_MAGIC: for cr_object_peek */
+  uint32_t users; /* threads of `process` that wait at it: do not close */
+  uint32_t process;
 };
 #define CR_OBJECT_MAGIC 0x6f4c7243u
 

@@ -19,6 +19,23 @@ static struct cr_pipe *check_end(lua_State *L) {
   return (struct cr_pipe *)cr_object_check(L, 1, "Pipe");
 }
 
+/* While a thread of this process waits at the end at index 1, another one must
+** not close it. Nothing that raises may stand between the two. */
+static void begin_use(lua_State *L) {
+  struct cr_object *o = cr_object_test(L, 1);
+  if (o->process != cr_self->leader_incarnation) o->users = 0; /* a parent's */
+  o->process = cr_self->leader_incarnation;
+  o->users++;
+}
+
+static void end_use(lua_State *L) {
+  cr_object_test(L, 1)->users--;
+}
+
+static bool is_used(const struct cr_object *o) {
+  return o->users > 0 && o->process == cr_self->leader_incarnation;
+}
+
 static int pipe_new(lua_State *L) {
   bool duplex = lua_isnoneornil(L, 1) || lua_toboolean(L, 1);
   struct cr_pipe *ends[2] = {NULL, NULL};
@@ -42,7 +59,9 @@ static int pipe_send(lua_State *L) {
   int err = cr_encode(L, 2, 1, false, &p);
   if (err == EINVAL) return luaL_argerror(L, 2, lua_tostring(L, -1));
   if (err == 0) {
+    begin_use(L);
     err = cr_pipe_send(e, &p, CR_FOREVER);
+    end_use(L);
     if (err != 0) cr_packet_free(&p);
   }
   switch (err) {
@@ -67,7 +86,9 @@ static int unget(void *e, struct cr_packet *p) {
 static int pipe_recv(lua_State *L) {
   struct cr_pipe *e = check_receiver(L);
   struct cr_packet p;
+  begin_use(L);
   int err = cr_pipe_receive(e, &p, CR_FOREVER);
+  end_use(L);
   switch (err) {
     case 0: return cr_receive(L, &p, unget, e);
     case EPIPE: return cr_raise(L, CR_ERROR_EOF);
@@ -80,7 +101,9 @@ static int pipe_recv(lua_State *L) {
 static int pipe_poll(lua_State *L) {
   struct cr_pipe *e = check_receiver(L);
   int64_t deadline = lua_isnone(L, 2) ? 0 : cr_check_deadline(L, 2);
+  begin_use(L);
   int err = cr_pipe_wait(e, deadline);
+  end_use(L);
   if (err == EINTR) return cr_raise_interrupt(L);
   lua_pushboolean(L, err == 0);
   return 1;
@@ -89,10 +112,14 @@ static int pipe_poll(lua_State *L) {
 /* Lets go of this process's hold; harmless on a closed end. */
 static int pipe_close(lua_State *L) {
   struct cr_object *o = luaL_testudata(L, 1, "cluarun.Pipe");
-  if (o == NULL)
+  if (o == NULL) {
     check_end(L);
-  else
+  } else {
+    if (is_used(o))
+      return luaL_error(
+          L, "cannot close this end of the pipe: another thread waits at it");
     cr_object_close(L, o);
+  }
   return 0;
 }
 

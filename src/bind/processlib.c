@@ -252,6 +252,7 @@ static int process_result(lua_State *L) {
   int64_t deadline = cr_check_deadline(L, 2);
   lua_settop(L, 1);
   if (!join(L, p, deadline)) return cr_raise(L, CR_ERROR_TIMEOUT);
+  check_open(L, "get the result of"); /* another thread may have closed it */
   if (p->kind == CR_CELL_EMPTY) return raise_lost(L, p);
   if (p->kind == CR_CELL_NO_MEMORY)
     return luaL_error(L, "no room for the result: shared memory exhausted");

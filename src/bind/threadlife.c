@@ -182,7 +182,7 @@ static _Noreturn void leave_process(lua_State *L, struct cr_thread_object *o) {
 void cr_thread_run(struct cr_thread *t) {
   struct cr_thread_object *o = t->object;
   lua_State *L = t->base;
-  cr_slot_enter(o->slot, o->incarnation);
+  cr_slot_enter(t->place, t->incarnation); /* the Thread may be gone */
   cr_thread_enter(t);
   atomic_store(&o->tid, (uint32_t)t->tid);
   if (o->tid_wanted) cr_wake(&o->tid, INT_MAX);
@@ -211,6 +211,8 @@ static int start(lua_State *L, struct cr_thread_object *o) {
   o->slot = cr_slot_new(true);
   if (o->slot == NULL) return EAGAIN;
   o->incarnation = atomic_load(&o->slot->life.incarnation);
+  o->thread->place = o->slot;
+  o->thread->incarnation = o->incarnation;
   cr_slot_set_pid(o->slot, o->incarnation, cr_slot_pid(cr_self));
   cr_slot_copy_name(o->slot->thread_name, cr_thread_push_name(L, 1));
   lua_pop(L, 1);
