@@ -76,6 +76,7 @@ if not has then
 end
 
 host.open(has.E)
+host.primitives = package.loaded.cluarun
 local G, load, loadfile = _G, load, loadfile
 local getenv, unpack, type = os.getenv, table.unpack, type
 local write, warn, error = io.write, warn, error

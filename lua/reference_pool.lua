@@ -147,8 +147,8 @@ pool:terminate() pool:join()]],
       initargs?: table}]],
     signature = "ThreadPool([n]) or ThreadPool{processes=n, initializer=f}",
     returns = "pool: ThreadPool", like = "Pool",
-    text = [[A Pool on threads of this state instead of processes: for tasks that
-      wait. Nothing is copied, and one thread runs at a time.]],
+    text = [[A Pool on threads of this state instead of processes: for tasks
+      that wait. Nothing is copied, and one thread runs at a time.]],
     errors = "As those of Pool.",
     example = [[
 local pool <close> = ThreadPool(2)

@@ -19,23 +19,39 @@ local run, report = host.run, host.report
 local G, load, tostring, pack = _G, load, tostring, table.pack
 local write, stdout, read, unpack = io.write, io.stdout, io.read, table.unpack
 local type, ipairs, rawget, rawset = type, ipairs, rawget, rawset
-local getmetatable, rawequal = debug.getmetatable, rawequal
+local getmetatable, setupvalue = debug.getmetatable, debug.setupvalue
+local rawequal, select, concat = rawequal, select, table.concat
 local primitives = {}
-for name, value in pairs(package.loaded.cluarun) do primitives[name] = value end
+for name, value in pairs(host.primitives) do primitives[name] = value end
 local getpid = primitives.getpid
 local session = getpid()
+
+-- The globals of now: what the user makes of `table` or `type` later is no
+-- concern of the parts that are loaded then.
+local env = {}
+for name, value in next, G do env[name] = value end
+for _, name in ipairs { "string", "table", "debug", "math", "utf8" } do
+  env[name] = {}
+  for key, value in next, G[name] or env[name] do env[name][key] = value end
+end
+
+local function load_part(name)
+  local f = host.load(name)
+  setupvalue(f, 1, env)
+  return f
+end
 
 -- These are needed late or never.
 local function part(name, ...)
   local value
   local arguments = pack(...)
   return function()
-    value = value or host.load(name)(unpack(arguments, 1, arguments.n))
+    value = value or load_part(name)(unpack(arguments, 1, arguments.n))
     return value
   end
 end
 local inspect, complete = part "inspect", part "complete"
-local reference = part("help", host.load, primitives)
+local reference = part("help", load_part, primitives)
 
 local function prompt(name, default)
   local text = rawget(G, name)
@@ -171,7 +187,7 @@ end
 local function say_farewell()
   local ok, names = run(waited_for)
   if ok and #names > 0 then
-    report("waiting for " .. table.concat(names, ", ")
+    report("waiting for " .. concat(names, ", ")
       .. " (Ctrl-C to stop waiting)")
   end
 end

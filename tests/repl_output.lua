@@ -266,6 +266,21 @@ tap.test("a pipe on stdin: a script, or plain lines with -i", function()
   tap.eq(n, 1) -- the end of the parent's input; the child does not read on
 end)
 
+tap.test("what becomes of the globals does no harm", function()
+  local out, err = tap.run(tap.program
+    .. " -i -e 'package.loaded.cluarun = nil'", [[
+for name in pairs(_G) do if name ~= "print" then _G[name] = 1 end end
+{3, {x = 4}}
+help(1)
+]])
+  tap.ok(out:find "> {3, {x = 4}}\n", out)
+  tap.ok(err:find "attempt to call a number value %(global 'help'%)", err)
+  out, err = tap.run(tap.program .. " -i", "table, string, type = 1\n"
+    .. "help 'fork'")
+  tap.ok(out:find "> fork%(%) %-> pid\n", out)
+  tap.eq(err, "")
+end)
+
 tap.test("-i after a script on a terminal", function()
   local name = os.tmpname()
   do
