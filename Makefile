@@ -2,6 +2,7 @@
 #
 #   make deps          install what building and testing need (Debian)
 #   make               build/cluarun, libcluarun.{a,so}, cluarun.so, cluarun.pc
+#   make docs          build/docs: the reference, definitions for editors
 #   make test          every test; `make check` adds lint
 #   make SANITIZER=address,undefined test        (or thread) in a build of its own
 #
@@ -76,7 +77,7 @@ PRODUCTS = $(addprefix $(BUILD)/,cluarun libcluarun.a libcluarun.so cluarun.so \
   cluarun.pc)
 C_FILES = $(wildcard include/*.h src/*/*.[ch] tests/c/*.[ch] \
   tests/c/*/*.[ch])
-LUA_CHECKED = $(LUA_FILES) $(wildcard scripts/*.lua tests/*.lua tests/*/*.lua)
+LUA_CHECKED = $(LUA_FILES) $(wildcard src/tool/*.lua scripts/*.lua tests/*.lua tests/*/*.lua)
 
 all: $(PRODUCTS)
 
@@ -132,7 +133,7 @@ $(BUILD)/liblua.a: Makefile
 $(BUILD)/cluarun: $(HOST_OBJECTS) $(BUILD)/libcluarun.a $(BUILD)/liblua.a
 	$(call say,LINK,$@)$(CC) -o $@ $(HOST_OBJECTS) $(BUILD)/libcluarun.a \
 	  $(ALL_LDFLAGS) -Wl,-E -Wl,--whole-archive $(BUILD)/liblua.a \
-	  -Wl,--no-whole-archive -lm -ldl
+	  -Wl,--no-whole-archive -lreadline -lm -ldl
 
 PC = { echo 'prefix=$(PREFIX)'; echo 'libdir=$${prefix}/lib'; \
   echo 'includedir=$${prefix}/include'; echo; echo 'Name: cluarun'; \
@@ -160,6 +161,12 @@ $(BUILD)/tests/c/bind/%: tests/c/bind/%.c $(BUILD)/libcluarun.a
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) -o $@ $< \
 	  $(BUILD)/libcluarun.a $(ALL_LDFLAGS) $(LUA_STATIC) -lm -ldl
+# Pseudo terminals, for the tests in Lua.
+$(BUILD)/tests/pty.so: INC = $(LUA_CFLAGS)
+$(BUILD)/tests/pty.so: tests/c/lib/ptylib.c
+	$(Q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) $(SHARED) -o $@ $< \
+	  $(ALL_LDFLAGS) -lutil
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libcore.a
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) -o $@ $< \
@@ -167,10 +174,19 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libcore.a
 
 PROVE = prove --norc --merge --timer -j$(JOBS) \
   --exec 'sh tests/lib/run.sh $(BUILD) $(RUN)'
-test: all $(C_TESTS)
+test: all docs $(C_TESTS) $(BUILD)/tests/pty.so
 	$(Q)$(PROVE) $(LUA_TESTS) $(C_TESTS) | awk -f tests/lib/count.awk
 test-c: $(C_TESTS)
 	$(Q)$(PROVE) $(C_TESTS) | awk -f tests/lib/count.awk
+
+# The reference, and definitions for lua-language-server.
+docs: $(BUILD)/docs/reference.md $(BUILD)/docs/cluarun.d.lua
+$(BUILD)/docs/reference.md: FORM = markdown
+$(BUILD)/docs/cluarun.d.lua: FORM = luacats
+$(BUILD)/docs/%: src/tool/docs.lua lua/help.lua $(wildcard lua/reference_*.lua) \
+  | $(BUILD)/cluarun
+	$(Q)mkdir -p $(@D)
+	$(call say,DOCS,$@)$(RUN) $(BUILD)/cluarun $< $(FORM) >$@
 
 check: test lint
 
@@ -221,8 +237,9 @@ endif
 ROOT = $(DESTDIR)$(PREFIX)
 INSTALLED = bin/cluarun include/cluarun.h lib/libcluarun.a lib/libcluarun.so \
   lib/$(SONAME) lib/libcluarun.so.$(VERSION) lib/lua/5.4/cluarun.so \
-  lib/pkgconfig/cluarun.pc share/man/man1/cluarun.1
-install: all
+  lib/pkgconfig/cluarun.pc share/man/man1/cluarun.1 \
+  share/doc/cluarun/reference.md share/cluarun/cluarun.d.lua
+install: all docs
 	install -d $(addprefix $(ROOT)/,$(sort $(dir $(INSTALLED))))
 	install -m 755 $(BUILD)/cluarun $(ROOT)/bin/
 	install -m 644 include/cluarun.h $(ROOT)/include/
@@ -233,6 +250,8 @@ install: all
 	install -m 755 $(BUILD)/cluarun.so $(ROOT)/lib/lua/5.4/
 	$(PC) >$(ROOT)/lib/pkgconfig/cluarun.pc
 	install -m 644 src/cluarun.1 $(ROOT)/share/man/man1/
+	install -m 644 $(BUILD)/docs/reference.md $(ROOT)/share/doc/cluarun/
+	install -m 644 $(BUILD)/docs/cluarun.d.lua $(ROOT)/share/cluarun/
 # In a DESTDIR the folders go, too, unless something else is in them.
 uninstall:
 	rm -f $(addprefix $(ROOT)/,$(INSTALLED))
@@ -246,7 +265,7 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: all test test-c check lint objects step torture bench demo deps \
+.PHONY: all docs test test-c check lint objects step torture bench demo deps \
   install uninstall format clean
 .DELETE_ON_ERROR:
 

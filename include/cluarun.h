@@ -104,6 +104,12 @@ CLUARUN_API void cluarun_lock(lua_State *L);
 ** Threads: any, one at a time. */
 CLUARUN_API int cluarun_main(int argc, char **argv);
 
+/* Gives cluarun_main a terminal with a line editor, before it is called: the
+** library itself has none and prompts with plain lines. `open` is called once,
+** when the command is going to be interactive; it returns the table of functions
+** that the head of lua/repl.lua describes, or nothing. */
+CLUARUN_API void cluarun_set_console(lua_CFunction open);
+
 #ifdef __cplusplus
 }
 #endif

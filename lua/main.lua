@@ -21,6 +21,7 @@ end
 if has.deadlock then host.deadlock(has.deadlock) end
 
 host.open(has.E)
+host.primitives = package.loaded.cluarun
 local G, load, loadfile = _G, load, loadfile
 local getenv, unpack, type = os.getenv, table.unpack, type
 local write, warn, error = io.write, warn, error
@@ -31,6 +32,10 @@ if has["--help"] or has["--version"] then
   return true
 end
 if has.v or has.i then write(host.copyright, "\n") end
+
+-- The terminal is taken over before anything can print or fork.
+local interactive = has.i or script >= argc and not (has.e or has.v)
+local console = interactive and host.console and host.console() or nil
 
 G.arg = {}
 for i = 0, argc - 1 do
@@ -111,14 +116,9 @@ end
 if not has.E and not run_init() then return false end
 if not run_options() then return false end
 if script < argc and not run_script() then return false end
-if has.i then
-  host.load "repl"(host)
-elseif script >= argc and not (has.e or has.v) then
-  if host.isatty() then
-    write(host.copyright, "\n")
-    host.load "repl"(host)
-  else
-    call_chunk(loadfile())
-  end
+if has.i or interactive and host.isatty() then
+  return host.load "repl"(host, console, not has.i)
+elseif interactive then
+  call_chunk(loadfile())
 end
 return true

@@ -21,6 +21,12 @@
 
 static const char default_name[] = "cluarun";
 
+static lua_CFunction console;
+
+void cluarun_set_console(lua_CFunction open) {
+  console = open;
+}
+
 /* Values on the main stack below what runs: as many as in lua. */
 enum { BELOW = 2 };
 
@@ -101,6 +107,11 @@ static void push_host(lua_State *L, int argc, char **argv) {
   lua_setfield(L, -2, "version");
   lua_pushliteral(L, LUA_COPYRIGHT);
   lua_setfield(L, -2, "copyright");
+  if (console != NULL)
+    lua_pushcfunction(L, console);
+  else
+    lua_pushnil(L);
+  lua_setfield(L, -2, "console");
   lua_createtable(L, argc, 1);
   for (int i = 0; i < argc; i++) {
     lua_pushstring(L, argv[i]);
@@ -133,6 +144,7 @@ static int run_main(lua_State *L) {
   luaL_checkversion(L);
   lua_settop(L, BELOW - 1);
   lua_State *co = lua_newthread(L);
+  cr_thread_of(L)->shielded = co;
   cr_load_embedded(co, "main");
   push_host(co, argc, argv);
   luaopen_string(co);
@@ -146,6 +158,7 @@ static int run_main(lua_State *L) {
     if (!lua_checkstack(co, n)) return luaL_error(L, "too many results");
     lua_xmove(L, co, n);
   }
+  cr_thread_of(L)->shielded = NULL;
   lua_xmove(co, L, 1);
   return lua_status(co) == LUA_OK ? 1 : lua_error(L);
 }

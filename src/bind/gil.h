@@ -55,6 +55,7 @@ struct cr_thread {
   struct cr_gil *gil;
   lua_State *volatile running; /* what it runs; see cr_switch */
   lua_State *base;             /* a Thread's first state; the main one */
+  lua_State *shielded;         /* interrupts wait until it runs another one */
   /* Read and written in signal handlers of this thread, too. */
   volatile sig_atomic_t holding;
   volatile sig_atomic_t drop;  /* asked to let another one run */

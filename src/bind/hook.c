@@ -31,7 +31,7 @@ void cr_gil_poll(lua_State *L) {
   cr_dump_if_wanted(t);
   bool drop = t->drop || (cr_forced_switch && atomic_load(&t->gil->waiting));
   if (drop && !cr_in_finalizer(L)) cr_gil_yield(t);
-  if (cr_interrupted(t)) cr_interrupt_here(L);
+  if (cr_interrupted(t) && L != t->shielded) cr_interrupt_here(L);
 }
 
 static unsigned random_bits(void) {

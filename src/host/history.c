@@ -1,0 +1,119 @@
+/* The history file. See history.h.
+**
+** Its form is that of readline with time stamps: a line "#" SECONDS, then the
+** lines of the entry. Whoever changes it holds a lock on it (flock); one that
+** found the file replaced meanwhile opens the new one.
+*/
+#include "history.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <readline/history.h>
+
+/* Entries to keep, and how many more make it worth to drop the oldest. */
+enum { KEEP = 5000, MORE = 1000, PATH = 4096, MESSAGE = PATH + 200 };
+
+static char path[PATH];
+
+static const char *cannot(int err) {
+  static char message[MESSAGE];
+  snprintf(message, sizeof message, "cannot keep the history in %s: %s", path,
+           strerror(err));
+  return message;
+}
+
+/* Sets the path, "" if there is no place for it. */
+static void find_path(void) {
+  const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+  int n = -1;
+  if (state != NULL && state[0] == '/')
+    n = snprintf(path, sizeof path, "%s/cluarun/history", state);
+  else if (home != NULL && home[0] == '/')
+    n = snprintf(path, sizeof path, "%s/.local/state/cluarun/history", home);
+  if (n < 0 || n >= PATH) path[0] = '\0';
+}
+
+static void make_folders(void) {
+  for (char *p = path + 1; (p = strchr(p, '/')) != NULL; p++) {
+    *p = '\0';
+    mkdir(path, 0700);
+    *p = '/';
+  }
+}
+
+static bool is_current(int fd) {
+  struct stat ours, there;
+  return fstat(fd, &ours) == 0 && stat(path, &there) == 0 &&
+         ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+}
+
+/* Opens the file for appending, locked. Returns a descriptor or -1. */
+static int open_locked(void) {
+  for (;;) {
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || flock(fd, LOCK_EX) != 0 || is_current(fd)) return fd;
+    close(fd);
+  }
+}
+
+/* Replaces the file, which is locked, by one without the oldest entries. */
+static void drop_oldest(void) {
+  char new_path[PATH + 4];
+  snprintf(new_path, sizeof new_path, "%s.new", path);
+  clear_history();
+  read_history(path);
+  stifle_history(KEEP);
+  if (write_history(new_path) != 0 || rename(new_path, path) != 0)
+    unlink(new_path);
+  unstifle_history();
+}
+
+const char *history_open(void) {
+  using_history();
+  history_write_timestamps = 1;
+  history_multiline_entries = 1;
+  history_comment_char = '#';
+  find_path();
+  if (path[0] == '\0')
+    return "cannot keep the history: neither XDG_STATE_HOME nor HOME is set";
+  make_folders();
+  int fd = open_locked(), err = errno;
+  read_history(path);
+  if (fd < 0) {
+    const char *message = cannot(err);
+    path[0] = '\0';
+    return message;
+  }
+  fchmod(fd, 0600);
+  if (history_length > KEEP + MORE) drop_oldest();
+  close(fd);
+  return NULL;
+}
+
+static bool is_last(const char *text) {
+  HIST_ENTRY *last = history_get(history_base + history_length - 1);
+  return last != NULL && strcmp(last->line, text) == 0;
+}
+
+const char *history_remember(const char *text) {
+  char stamp[32];
+  if (is_last(text)) return NULL;
+  snprintf(stamp, sizeof stamp, "#%lld", (long long)time(NULL));
+  add_history(text);
+  add_history_time(stamp);
+  if (path[0] == '\0') return NULL;
+  int fd = open_locked();
+  if (fd < 0) return cannot(errno);
+  int err = dprintf(fd, "%s\n%s\n", stamp, text) < 0 ? errno : 0;
+  close(fd);
+  return err == 0 ? NULL : cannot(err);
+}
