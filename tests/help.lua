@@ -8,13 +8,6 @@ end
 local primitives = require "cluarun"
 local help = part "help"(part, primitives)
 
--- Documented, and perhaps not there yet.
-local planned = { Pool = true, ThreadPool = true, AsyncResult = true }
-
-local function is_missing(name)
-  return not primitives.Pool and planned[name:match "^[^.]*"]
-end
-
 -- An object of each class that has fields or is made in Lua.
 local objects = {
   Process = function() return Process { target = print } end,
@@ -79,9 +72,7 @@ tap.test("every entry is about something that is there", function()
   for name, entry in pairs(help.entries) do
     local class, member = name:match "^(.-)%.(.*)$"
     local there
-    if is_missing(name) then
-      there = primitives[name] == nil
-    elseif entry.type and class then
+    if entry.type and class then
       local object = tap.ok(objects[class], "an object of " .. class)
         and objects[class]()
       -- nil before it is started; a name that is not there cannot be set
@@ -91,7 +82,7 @@ tap.test("every entry is about something that is there", function()
     else
       there = help.value(name) ~= nil
     end
-    tap.ok(there, name .. " is not there, or is and still listed as missing")
+    tap.ok(there, name .. " is not there")
   end
 end)
 
@@ -114,12 +105,10 @@ end
 
 tap.test("every example prints what its comments say", function()
   for name, entry in pairs(help.entries) do
-    if not is_missing(name) then
-      local out, err, status = tap.lua(entry.example)
-      tap.eq(out:gsub("\n$", ""), expected_lines(entry.example), name)
-      tap.eq(err, "", name)
-      tap.eq(status, 0, name)
-    end
+    local out, err, status = tap.lua(entry.example)
+    tap.eq(out:gsub("\n$", ""), expected_lines(entry.example), name)
+    tap.eq(err, "", name)
+    tap.eq(status, 0, name)
   end
 end)
 

@@ -37,6 +37,8 @@ local files = [[
 ./lib/libcluarun.so.0.1.0
 ./lib/lua/5.4/cluarun.so
 ./lib/pkgconfig/cluarun.pc
+./share/cluarun/cluarun.d.lua
+./share/doc/cluarun/reference.md
 ./share/man/man1/cluarun.1
 ]]
 

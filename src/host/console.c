@@ -44,9 +44,15 @@ static bool ask_lua(lua_State *L, int function, const char *text) {
   lua_pushcfunction(L, ask);
   lua_pushvalue(L, function);
   lua_pushlightuserdata(L, (void *)(uintptr_t)text);
-  if (lua_pcall(L, 2, 2, 0) == LUA_OK) return true;
-  lua_pop(L, 1);
-  return false;
+  /* A Ctrl-C is for the line that is typed, not for what looks at it. */
+  sigset_t ours, before;
+  sigemptyset(&ours);
+  sigaddset(&ours, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &ours, &before);
+  bool good = lua_pcall(L, 2, 2, 0) == LUA_OK;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (!good) lua_pop(L, 1);
+  return good;
 }
 
 static bool is_complete(void *ud, const char *text) {
