@@ -269,7 +269,7 @@ end)
 tap.test("what becomes of the globals does no harm", function()
   local out, err = tap.run(tap.program
     .. " -i -e 'package.loaded.cluarun = nil'", [[
-g = _G for name in pairs(g) do if name ~= "print" then g[name] = 1 end end
+local g = _G for name in pairs(g) do if name ~= "print" then g[name] = 1 end end
 {3, {x = 4}}
 help(1)
 ]])

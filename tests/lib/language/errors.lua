@@ -158,7 +158,8 @@ end
 local function memory()
   -- Sizes no memory has: an error, and everything goes on.
   local f <close> = assert(io.open "/dev/null")
-  local read, got = pcall(f.read, f, 1 << 50) -- takes room at once, or as needed
+  -- Room is taken at once, or as it is needed.
+  local read, got = pcall(f.read, f, 1 << 50)
   eq(read and "nothing" or got, read and got == nil and "nothing"
     or "not enough memory")
   fails("resulting string too large", string.rep, "x", 1 << 52)
