@@ -3,13 +3,15 @@ local tap <close> = dofile "tests/lib/tap.lua"
 local threads = dofile "tests/lib/threads.lua"
 local proc = dofile "tests/lib/proc.lua"
 local test, eq, ok = tap.test, tap.eq, tap.ok
-local busy = dofile "tests/lib/busy.lua"
+local busy = assert(loadfile "tests/lib/busy.lua")(tap)
 local busily, check, run_child = busy.busily, busy.check, busy.child
 local start, threads_list = threads.start, _G.threads
 
+local rounds = tap.sanitizer and 20 or 100
+
 test("fork in the main thread of a busy program", function()
   busily(function()
-    for _ = 1, 100 do
+    for _ = 1, rounds do
       if not eq(proc.status(run_child(check, "MainThread"), 60), 0) then
         break
       end
@@ -20,7 +22,7 @@ end)
 test("fork in a thread of a busy program", function()
   busily(function()
     local t = Thread { name = "Forker", target = function()
-      for _ = 1, 100 do
+      for _ = 1, rounds do
         if not eq(proc.status(run_child(check, "Forker"), 60), 0) then
           break
         end
@@ -32,7 +34,7 @@ end)
 
 test("Process:start in the main thread of a busy program", function()
   busily(function()
-    for i = 1, 100 do
+    for i = 1, rounds do
       local p = Process { target = function()
         local code = check "MainThread"
         return code, i
@@ -50,7 +52,7 @@ test("Process:start in several threads of a busy program at once", function()
     local list = {}
     for k = 1, 3 do
       list[k] = Thread { name = "Starter-" .. k, target = function()
-        for i = 1, 40 do
+        for i = 1, rounds // 2 do
           local p = Process { target = function()
             return check("Starter-" .. k), i
           end }:start()
