@@ -174,8 +174,16 @@ local function callbacks(name, spread, callback, error_callback)
   }
 end
 
+-- For a call that waits: from the moment when its job is taken on a Ctrl-C ends
+-- the pool, not only while it waits.
+local function watch(self)
+  local crew = type(self) == "table" and self.crew
+  return crew and crew.watch or nil
+end
+
 local function add_calls(class)
   function class:apply(f, args, options)
+    local _ <close> = watch(self)
     if options ~= nil then options = check.options(options, 3, "apply") end
     local job = task(self, class, "apply", f, args, options or none)
     return outcome(self.crew, job)
@@ -194,6 +202,7 @@ local function add_calls(class)
   for _, spread in ipairs {false, true} do
     local name = spread and "starmap" or "map"
     class[name] = function(self, f, list, options)
+      local _ <close> = watch(self)
       local job = map(self, class, name, f, list, options, {spread = spread})
       return outcome(self.crew, job)
     end

@@ -33,6 +33,7 @@ end
 tap.test("the task is lost, its text names pid and signal", function()
   local pool <close> = Pool(2)
   for _, signal in ipairs {"KILL", "SEGV", "TERM", "INT"} do
+    if signal == "SEGV" and tap.sanitizer then goto next end -- it has its own
     local note = Value ""
     local err = tap.fails(WorkerLost, pool.apply, pool, function()
       note.value = tostring(getpid())
@@ -41,6 +42,7 @@ tap.test("the task is lost, its text names pid and signal", function()
     tap.ok(tostring(err):find("(pid " .. note.value .. ") was killed by signal",
       1, true), err)
     tap.ok(tostring(err):find("(SIG" .. signal .. ")", 1, true), err)
+    ::next::
   end
   tap.eq(pool:map(double, {1, 2, 3}), {2, 4, 6})
 end)

@@ -238,8 +238,10 @@ end)
 tap.test("Ctrl-C that is caught: the pool is terminated", function()
   local out = interrupted([[
     local pool = Pool(2)
-    print "begun"
-    local ok, err = pcall(pool.map, pool, function() sleep(100) end, {1, 2})
+    local ok, err = pcall(pool.map, pool, function(i)
+      if i == 1 then print "begun" end
+      sleep(100)
+    end, {1, 2})
     print(ok, err:match "[^ ]+$")
     print(pcall(pool.apply, pool, math.abs, {1}))
     pool:join()
