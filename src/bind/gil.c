@@ -16,7 +16,8 @@ enum {
   SOON = 100000,      /* ns, while one comes out of a wait */
   /* Those that come out of waits go first, but not for longer than so many
   ** intervals: then one that computes has a turn. */
-  PATIENCE = 10
+  PATIENCE = 10,
+  LEAVING = 1 /* seconds that a state which goes waits for its threads */
 };
 
 _Thread_local struct cr_thread *cr_thread_self;
@@ -411,6 +412,8 @@ static void forget_of_closed(struct cr_thread *t) {
   pthread_mutex_lock(&g->mutex);
   unlist(t);
   if (g->main == t) g->main = NULL;
+  atomic_fetch_add(&g->left, 1);
+  cr_unpark(&g->left);
   pthread_mutex_unlock(&g->mutex);
   forget(t);
 }
@@ -548,6 +551,25 @@ static void wake_all(const struct cr_queue_of_threads *q) {
     cr_unpark(tell(t));
 }
 
+/* Is a Thread there still? What it waits for may lie in the state's memory. */
+static bool has_threads(struct cr_gil *g, const struct cr_thread *me,
+                        uint32_t *left) {
+  pthread_mutex_lock(&g->mutex);
+  *left = atomic_load(&g->left);
+  const struct cr_thread *t = g->threads;
+  while (t != NULL && (t == me || t->home == NULL)) t = t->next;
+  pthread_mutex_unlock(&g->mutex);
+  return t != NULL;
+}
+
+/* They come out of their waits at once, but for C code that blocks by itself. */
+static void wait_for_leavers(struct cr_gil *g, const struct cr_thread *me) {
+  int64_t deadline = cr_deadline(LEAVING);
+  uint32_t left;
+  while (has_threads(g, me, &left) && cr_now() < deadline)
+    cr_park(&g->left, left, deadline);
+}
+
 void cr_gil_close(struct cr_gil *g) {
   if (atomic_load(&g->closing)) return;
   struct cr_thread *me = cr_thread_self;
@@ -566,6 +588,7 @@ void cr_gil_close(struct cr_gil *g) {
   for (struct cr_thread *t = g->threads; t != NULL; t = t->next)
     if (t != me) cr_thread_wake(t);
   pthread_mutex_unlock(&g->mutex);
+  wait_for_leavers(g, me);
 }
 
 void cr_gil_free(struct cr_gil *g) {

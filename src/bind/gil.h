@@ -44,6 +44,7 @@ struct cr_gil {
   _Atomic(int64_t) interval; /* ns that a thread may run while others want to */
   atomic_bool closing; /* the state is going: nobody but the closer may run */
   pthread_t closer;
+  cr_word left; /* rung whenever a thread has left the closing state */
   struct cr_hooks *hooks;
   const void *registry; /* tells states apart; r/o */
   lua_State *state;     /* the main one; r/o */
