@@ -56,6 +56,9 @@ static void prepare(int meta) {
   if (tcgetattr(STDIN_FILENO, &modes) != 0) return;
   modes.c_cc[VSUSP] = _POSIX_VDISABLE;
   if (has_children()) modes.c_cc[VINTR] = _POSIX_VDISABLE;
+  /* A Ctrl-C must not take away a key that a look has found, before it is read:
+  ** readline would wait for the next one. */
+  modes.c_lflag |= NOFLSH;
   tcsetattr(STDIN_FILENO, TCSADRAIN, &modes);
 }
 
