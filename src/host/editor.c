@@ -56,9 +56,9 @@ static void prepare(int meta) {
   if (tcgetattr(STDIN_FILENO, &modes) != 0) return;
   modes.c_cc[VSUSP] = _POSIX_VDISABLE;
   if (has_children()) modes.c_cc[VINTR] = _POSIX_VDISABLE;
-  /* A Ctrl-C must not take away a key that a look has found, before it is read:
-  ** readline would wait for the next one. */
-  modes.c_lflag |= NOFLSH;
+  /* A Ctrl-C takes away what was typed before it, perhaps between a look and
+  ** the read: that must not wait then. */
+  modes.c_cc[VMIN] = modes.c_cc[VTIME] = 0;
   tcsetattr(STDIN_FILENO, TCSADRAIN, &modes);
 }
 
@@ -82,9 +82,14 @@ void editor_resize(void) {
 
 /* ---- waiting for keys ---- */
 
-static bool key_ready(void) {
+/* What poll says of the keyboard. */
+static short look(void) {
   struct pollfd key = {.fd = STDIN_FILENO, .events = POLLIN};
-  return poll(&key, 1, 0) > 0;
+  return poll(&key, 1, 0) > 0 ? key.revents : 0;
+}
+
+static bool key_ready(void) {
+  return look() != 0;
 }
 
 /* Leaves the screen until a key may be there. False: give the line up. */
@@ -99,11 +104,18 @@ static bool wait_for_key(void) {
   return go_on;
 }
 
-/* Where readline itself reads on, in a paste for example. */
+/* Readline reads by this, also where it reads on by itself, as in a paste. */
 static int get_key(FILE *in) {
-  while (!key_ready())
-    if (!wait_for_key()) return interrupt_key;
-  return rl_getc(in);
+  unsigned char key;
+  (void)in;
+  for (;;) {
+    while (!key_ready())
+      if (!wait_for_key()) return interrupt_key;
+    ssize_t n = read(STDIN_FILENO, &key, 1);
+    if (n == 1) return key;
+    if (n == 0 && (look() & (POLLHUP | POLLERR))) return EOF;
+    if (n < 0 && errno != EINTR && errno != EAGAIN) return EOF;
+  }
 }
 
 /* ---- what the keys do ---- */
