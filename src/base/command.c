@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "waitfd.h"
+#include "undo.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
@@ -138,9 +139,10 @@ static int wait_for(struct wait *w, int *status) {
 int cr_command_wait(pid_t pid, int *status) {
   struct wait w = {pid, (int)syscall(SYS_pidfd_open, pid, 0)};
   int err;
-  pthread_cleanup_push(give_up, &w);
+  struct cr_undo undo;
+  cr_undo_push(&undo, give_up, &w);
   err = wait_for(&w, status);
-  pthread_cleanup_pop(0);
+  cr_undo_pop();
   if (w.fd >= 0) close(w.fd);
   if (err != 0 && err != ECHILD) cr_command_abandon(pid);
   return err;

@@ -9,6 +9,7 @@
 
 #include "state.h"
 #include "stream.h"
+#include "undo.h"
 
 /* Held for an instant. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -91,9 +92,10 @@ static void *mine(struct cr_claim *c) {
 
 static int sleep_in_queue(struct cr_claim *c, const struct cr_wait *wait) {
   int err;
-  pthread_cleanup_push(end, mine(c));
+  struct cr_undo undo;
+  cr_undo_push(&undo, end, mine(c));
   err = cr_sleep(wait, 1, CR_FOREVER);
-  pthread_cleanup_pop(0);
+  cr_undo_pop();
   return err;
 }
 
@@ -133,18 +135,20 @@ void cr_claim_end(struct cr_claim *c) {
 /* Not CR_FOREVER: what comes over a file does not wait for a thread. */
 int cr_claim_wait(struct cr_claim *c, short events) {
   int err;
-  pthread_cleanup_push(end, mine(c));
+  struct cr_undo undo;
+  cr_undo_push(&undo, end, mine(c));
   err = cr_wait_fd(fileno(c->file), events, CR_FOREVER - 1);
-  pthread_cleanup_pop(0);
+  cr_undo_pop();
   return c->closed ? CR_FILE_CLOSED : err;
 }
 
 int cr_claim_write(struct cr_claim *c, const char *bytes, size_t n,
                    size_t *done) {
   int err;
-  pthread_cleanup_push(end, mine(c));
+  struct cr_undo undo;
+  cr_undo_push(&undo, end, mine(c));
   err = cr_write_unlocked(fileno(c->file), bytes, n, done);
-  pthread_cleanup_pop(0);
+  cr_undo_pop();
   return c->closed ? CR_FILE_CLOSED : err;
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "preempt.h"
+#include "undo.h"
 
 enum {
   INTERVAL = 5000000, /* ns that a thread runs while others want to compute */
@@ -155,7 +156,7 @@ static bool closing(const struct cr_thread *t) {
 }
 
 /* Threads that come for the lock of a state that is going end here. What lies on
-** their stacks is not run to its end. */
+** their stacks is not run to its end, but for what they must undo. */
 static _Noreturn void end_here(struct cr_thread *t);
 
 static bool try(struct cr_gil *g) {
@@ -427,6 +428,7 @@ static _Noreturn void end_here(struct cr_thread *t) {
   jmp_buf *home = t->home;
   cr_word nothing = 0;
   cr_thread_self = NULL;
+  cr_undo_all();
   forget_of_closed(t);
   if (home != NULL) longjmp(*home, 1);
   for (;;) cr_park(&nothing, 0, CR_FOREVER);
