@@ -75,7 +75,11 @@ tap.test("lines of a handle, of a name, and of io.read", function()
     return "end"
   end)
   counted(function(further)
-    for i = 1, 5 do w:write(i, "\n") further() tap.eq(#all, i) end
+    for i = 1, 5 do
+      w:write(i, "\n")
+      tap.eventually(20, function() return #all == i end)
+      further()
+    end
     w:close()
   end)
   tap.eq(t:result(20), "end")

@@ -39,20 +39,39 @@ static int ask(lua_State *L) {
   return 2;
 }
 
-/* Asks the function in that argument, leaving two results. */
+/* A Ctrl-C came while Lua was to be asked something. */
+static bool late;
+
+/* An interrupt comes as an error out of the first Lua function that runs. */
+static bool is_interrupted(lua_State *L) {
+  lua_pushvalue(L, IDLE);
+  if (lua_pcall(L, 0, 0, 0) == LUA_OK) return false;
+  lua_pop(L, 1);
+  return true;
+}
+
+/* Asks the function in that argument, leaving two results. A Ctrl-C is for the
+** line that is typed, not for what looks at it: none may come meanwhile. */
 static bool ask_lua(lua_State *L, int function, const char *text) {
-  lua_pushcfunction(L, ask);
-  lua_pushvalue(L, function);
-  lua_pushlightuserdata(L, (void *)(uintptr_t)text);
-  /* A Ctrl-C is for the line that is typed, not for what looks at it. */
   sigset_t ours, before;
   sigemptyset(&ours);
   sigaddset(&ours, SIGINT);
   pthread_sigmask(SIG_BLOCK, &ours, &before);
+  late = late || is_interrupted(L);
+  lua_pushcfunction(L, ask);
+  lua_pushvalue(L, function);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)text);
   bool good = lua_pcall(L, 2, 2, 0) == LUA_OK;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (!good) lua_pop(L, 1);
   return good;
+}
+
+static bool is_cancelled(void *ud) {
+  (void)ud;
+  bool was = late;
+  late = false;
+  return was;
 }
 
 static bool is_complete(void *ud, const char *text) {
@@ -89,14 +108,6 @@ static char **complete(void *ud, const char *text, char *kind) {
   return list;
 }
 
-/* An interrupt comes as an error out of the first Lua function that runs. */
-static bool is_interrupted(lua_State *L) {
-  lua_pushvalue(L, IDLE);
-  if (lua_pcall(L, 0, 0, 0) == LUA_OK) return false;
-  lua_pop(L, 1);
-  return true;
-}
-
 /* The signals that matter come either before the look or out of ppoll. */
 static bool wait_for_key(void *ud) {
   lua_State *L = ud;
@@ -106,7 +117,7 @@ static bool wait_for_key(void *ud) {
   sigaddset(&ours, SIGINT);
   sigaddset(&ours, SIGWINCH);
   pthread_sigmask(SIG_BLOCK, &ours, &before);
-  bool interrupted = is_interrupted(L);
+  bool interrupted = is_cancelled(ud) || is_interrupted(L);
   if (!interrupted) {
     cluarun_unlock(L);
     ppoll(&key, 1, NULL, &before);
@@ -132,7 +143,8 @@ static int console_read(lua_State *L) {
   for (int i = IS_COMPLETE; i <= IDLE; i++) luaL_checktype(L, i, LUA_TFUNCTION);
   lua_settop(L, IDLE);
   luaL_checkstack(L, LUA_MINSTACK, NULL);
-  const struct editor_calls calls = {L, wait_for_key, is_complete, complete};
+  const struct editor_calls calls = {L, wait_for_key, is_complete, complete,
+                                     is_cancelled};
   drain(L);
   free(line);
   line = NULL;
