@@ -68,8 +68,7 @@ static bool ask_lua(lua_State *L, int function, const char *text) {
 }
 
 static bool is_cancelled(void *ud) {
-  (void)ud;
-  bool was = late;
+  bool was = late || is_interrupted(ud);
   late = false;
   return was;
 }
@@ -117,7 +116,7 @@ static bool wait_for_key(void *ud) {
   sigaddset(&ours, SIGINT);
   sigaddset(&ours, SIGWINCH);
   pthread_sigmask(SIG_BLOCK, &ours, &before);
-  bool interrupted = is_cancelled(ud) || is_interrupted(L);
+  bool interrupted = is_cancelled(L);
   if (!interrupted) {
     cluarun_unlock(L);
     ppoll(&key, 1, NULL, &before);

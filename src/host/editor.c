@@ -104,11 +104,20 @@ static bool wait_for_key(void) {
   return go_on;
 }
 
+/* Did a Ctrl-C come? Keys that are there already were typed after it. */
+static bool is_cancelled(void) {
+  screen_leave();
+  bool cancel = calls->is_cancelled(calls->ud);
+  screen_enter(SCREEN_PROMPT);
+  return cancel;
+}
+
 /* Readline reads by this, also where it reads on by itself, as in a paste. */
 static int get_key(FILE *in) {
   unsigned char key;
   (void)in;
   for (;;) {
+    if (is_cancelled()) return interrupt_key;
     while (!key_ready())
       if (!wait_for_key()) return interrupt_key;
     ssize_t n = read(STDIN_FILENO, &key, 1);

@@ -20,7 +20,7 @@ struct editor_calls {
   /* What can stand at the end of the text: NULL-ended, malloc'ed, as readline
   ** wants them (the common beginning first), or NULL; `kind` says of what. */
   char **(*complete)(void *ud, const char *text, char *kind);
-  /* Did a Ctrl-C come while Lua was asked? Forgets it. */
+  /* Did a Ctrl-C come? Forgets it. */
   bool (*is_cancelled)(void *ud);
 };
 /* Kinds of completions. */
