@@ -3,7 +3,7 @@ local tap <close> = dofile "tests/lib/tap.lua"
 local threads = dofile "tests/lib/threads.lua"
 local proc = dofile "tests/lib/proc.lua"
 local test, eq, ok = tap.test, tap.eq, tap.ok
-local busy = assert(loadfile "tests/lib/busy.lua")(tap)
+local busy = dofile "tests/lib/busy.lua"
 local busily, check, run_child = busy.busily, busy.check, busy.child
 local start, threads_list = threads.start, _G.threads
 

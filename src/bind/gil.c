@@ -152,7 +152,7 @@ static void got(struct cr_thread *t) {
 }
 
 static bool closing(const struct cr_thread *t) {
-  return atomic_load_explicit(&t->gil->closing, memory_order_relaxed);
+  return atomic_load_explicit(&t->gil->closing, memory_order_acquire);
 }
 
 /* Threads that come for the lock of a state that is going end here. What lies on
@@ -327,12 +327,12 @@ void cr_thread_discard(struct cr_thread *t) {
   forget(t);
 }
 
+/* The calling OS thread is t's. Under the mutex if others know t already. */
 static void become(struct cr_thread *t) {
-  t->os_thread = pthread_self();
   t->tid = cr_slot_tid(cr_self);
-  t->slot = cr_self;
   t->sleeping = &cr_sleeping;
   t->outer = cr_thread_self;
+  atomic_store(&t->slot, cr_self);
   cr_thread_self = t;
 }
 
@@ -357,8 +357,8 @@ void cr_thread_renounce(struct cr_thread *t) {
 
 void cr_thread_enter(struct cr_thread *t) {
   struct cr_gil *g = t->gil;
-  become(t);
   pthread_mutex_lock(&g->mutex);
+  become(t);
   if (!wait_turn(t, NULL)) end_here(t);
   pthread_mutex_unlock(&g->mutex);
 }
@@ -442,9 +442,10 @@ struct cr_thread *cr_thread_find(lua_State *L) {
 }
 
 void cr_thread_wake(struct cr_thread *t) {
-  if (t->slot == NULL) return;
-  cr_ring(&t->slot->alarm);
-  if (atomic_load(&t->slot->polling)) cr_preempt_poke(t);
+  struct cr_slot *slot = atomic_load(&t->slot);
+  if (slot == NULL) return;
+  cr_ring(&slot->alarm);
+  if (atomic_load(&slot->polling)) cr_preempt_poke(t);
 }
 
 /* ---- states ---- */
@@ -553,13 +554,14 @@ static void wake_all(const struct cr_queue_of_threads *q) {
     cr_unpark(tell(t));
 }
 
-/* Is a Thread there still? What it waits for may lie in the state's memory. */
+/* Is a Thread there still, begun or not? What it waits for may lie in the state's
+** memory. */
 static bool has_threads(struct cr_gil *g, const struct cr_thread *me,
                         uint32_t *left) {
   pthread_mutex_lock(&g->mutex);
   *left = atomic_load(&g->left);
   const struct cr_thread *t = g->threads;
-  while (t != NULL && (t == me || t->home == NULL)) t = t->next;
+  while (t != NULL && (t == me || t == g->main || t->guest)) t = t->next;
   pthread_mutex_unlock(&g->mutex);
   return t != NULL;
 }

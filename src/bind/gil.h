@@ -43,7 +43,7 @@ struct cr_gil {
   atomic_int references;     /* records, and the state */
   _Atomic(int64_t) interval; /* ns that a thread may run while others want to */
   atomic_bool closing; /* the state is going: nobody but the closer may run */
-  pthread_t closer;
+  pthread_t closer;    /* set before it */
   cr_word left; /* rung whenever a thread has left the closing state */
   struct cr_hooks *hooks;
   const void *registry; /* tells states apart; r/o */
@@ -72,7 +72,7 @@ struct cr_thread {
   bool listed;    /* among the state's threads */
   bool abandoned; /* its OS thread has ended */
   bool guest;     /* a host's OS thread that came in by cluarun_lock */
-  struct cr_slot *slot;
+  struct cr_slot *_Atomic slot; /* NULL: its OS thread has not begun */
   struct cr_slot *place; /* a Thread's slot to be, and its incarnation */
   uint32_t incarnation;
   const struct cr_sleeping *sleeping; /* its own variable, see cr_sleep */
@@ -88,7 +88,6 @@ struct cr_thread {
   bool has_timer;
   int backoff;
   pid_t tid;
-  pthread_t os_thread;
   _Atomic(int64_t) cost; /* ns that the last signal took */
   /* Under the lock. */
   struct cr_thread *next, *previous; /* in gil->threads */
