@@ -44,7 +44,7 @@ struct cr_gil {
   _Atomic(int64_t) interval; /* ns that a thread may run while others want to */
   atomic_bool closing; /* the state is going: nobody but the closer may run */
   pthread_t closer;    /* set before it */
-  cr_word left; /* rung whenever a thread has left the closing state */
+  cr_word left;        /* rung whenever a thread has left the closing state */
   struct cr_hooks *hooks;
   const void *registry; /* tells states apart; r/o */
   lua_State *state;     /* the main one; r/o */
@@ -73,7 +73,7 @@ struct cr_thread {
   bool abandoned; /* its OS thread has ended */
   bool guest;     /* a host's OS thread that came in by cluarun_lock */
   struct cr_slot *_Atomic slot; /* NULL: its OS thread has not begun */
-  struct cr_slot *place; /* a Thread's slot to be, and its incarnation */
+  struct cr_slot *place;        /* a Thread's slot to be, and its incarnation */
   uint32_t incarnation;
   const struct cr_sleeping *sleeping; /* its own variable, see cr_sleep */
   /* Under gil->mutex. */
