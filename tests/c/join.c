@@ -254,8 +254,8 @@ int main(void) {
   test_many();
   test_lock_given_up();
   test_fork();
-#if !__has_feature( \
-    thread_sanitizer) /* which cannot follow threads of a fork's child */
+  /* The thread sanitizer cannot follow threads of a fork's child. */
+#if !__has_feature(thread_sanitizer)
   test_leader();
   test_killed();
 #else
