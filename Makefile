@@ -184,7 +184,7 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libcore.a
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) -o $@ $< \
 	  $(BUILD)/libcore.a $(ALL_LDFLAGS) -lm
 
-PROVE = prove --norc --merge --timer -j$(JOBS) \
+PROVE = prove --norc --merge --timer --failures --comments -j$(JOBS) \
   --exec 'sh tests/lib/run.sh $(BUILD) $(RUN)'
 test: all docs $(C_TESTS) $(BUILD)/tests/pty.so
 	$(Q)$(PROVE) $(LUA_TESTS) $(C_TESTS) | awk -f tests/lib/count.awk

@@ -18,7 +18,8 @@ local work = core.load "poolworker"
 local collect, busy, count_ended = core.collect, core.busy, core.ended
 
 local AHEAD = 128 -- items that a worker may have, but two messages at least
-local EARLY = 20 -- deaths in a row before a worker was ready
+local EARLY = 20 -- deaths in a row before a worker was ready, for so many
+local EARLY_TIME = 5 -- seconds: the machine may be slow, the killer fast
 local RETRY = 0.05 -- seconds after a fork that failed
 local PAYLOAD = 6 -- place in a message: what comes before are numbers
 local TASKS = 64 -- so many are submitted before their results are looked at
@@ -351,8 +352,10 @@ end
 
 -- Without ever having been ready: that will not get better by trying again.
 local function died_early(self, err)
+  if self.early == 0 then self.early_since = monotonic() end
   self.early = self.early + 1
-  if self.initializer or self.early > EARLY then
+  if self.initializer or self.early > EARLY and
+    monotonic() - self.early_since > EARLY_TIME then
     self:break_down(err)
   end
 end

@@ -8,3 +8,8 @@ tap.test("exactly what they had begun is lost", function()
   tap.eq(kills, 40)
   tap.ok(rounds >= 1)
 end)
+
+tap.test("killed faster than they can begin", function()
+  local kills = killpool.run(tap, 100, 4, 150, {1}, 0)
+  tap.eq(kills, 150)
+end)

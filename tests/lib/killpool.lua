@@ -16,8 +16,9 @@ local function expected(i)
   return i * i
 end
 
--- Kills until it is told to stop or has killed n; notes whom.
-local function start_killer(n, state)
+-- Kills until it is told to stop or has killed n, with pauses of up to so many
+-- seconds; notes whom.
+local function start_killer(n, state, pause)
   return Thread {target = function()
     while state.kills < n and not state.stop do
       local list = {}
@@ -29,7 +30,7 @@ local function start_killer(n, state)
         state.kills = state.kills + 1
         state.killed[victim.pid] = true
       end
-      sleep(math.random() * 0.004)
+      sleep(math.random() * pause)
     end
   end}:start()
 end
@@ -53,6 +54,7 @@ local function round(tap, pool, list, size, runs, killed)
       check_lost(tap, index, killed)
     elseif index ~= i or value ~= expected(i) then
       tap.eq({index, value}, {i, expected(i)})
+      return lost -- all that follows is shifted
     end
     if runs[i] ~= 1 and (ok or runs[i] ~= 0) then tap.eq(runs[i], 1) end
   end
@@ -61,13 +63,14 @@ local function round(tap, pool, list, size, runs, killed)
 end
 
 --- n items in chunks of the sizes in turn on so many workers, until there were
--- that many kills. Returns kills, rounds and lost items.
-function M.run(tap, n, workers, kills, sizes)
+-- that many kills, with pauses of up to 4 ms or so many seconds. Returns kills,
+-- rounds and lost items.
+function M.run(tap, n, workers, kills, sizes, pause)
   local list, runs = {}, Array(n)
   for i = 1, n do list[i] = i end
   local state = {kills = 0, killed = {}}
   local pool = Pool(workers)
-  local killer = start_killer(kills, state)
+  local killer = start_killer(kills, state, pause or 0.004)
   local rounds, lost = 0, 0
   repeat
     rounds = rounds + 1
