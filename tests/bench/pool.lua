@@ -1,6 +1,7 @@
 -- pool.lua KIND WORKERS N: N tasks that do nothing, by KIND: "async"
 -- (apply_async for all, then get for all), "turns" (apply_async and get, one
--- after the other), "map1" (chunks of 1), "map" (the default). "make": N pools
+-- after the other), "map1" (chunks of 1), "map" (the default),
+-- "unordered" (imap_unordered). "make": N pools
 -- are made and joined. "compute": N tasks that compute for some milliseconds.
 
 local kind, workers, n = arg[1], tonumber(arg[2]), tonumber(arg[3])
@@ -48,6 +49,14 @@ end
 
 function run.map(pool)
   pool:map(target, list)
+end
+
+function run.unordered(pool)
+  local count = 0
+  for _ in pool:imap_unordered(target, list) do
+    count = count + 1
+  end
+  assert(count == n)
 end
 
 function run.compute(pool)

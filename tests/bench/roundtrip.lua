@@ -1,5 +1,5 @@
--- roundtrip.lua KIND N: two processes hand a turn to and fro N times. KIND:
--- queue, semaphore, event or condition.
+-- roundtrip.lua KIND N [threads]: two processes, or threads, hand a turn to and
+-- fro N times. KIND: queue, semaphore, event or condition.
 
 local kinds = {}
 
@@ -89,7 +89,8 @@ end
 
 local ask, answer = kinds[arg[1]]()
 local n = tonumber(arg[2])
-local p = Process{target = answer, args = {n + 1}}
+local Worker = arg[3] == "threads" and Thread or Process
+local p = Worker{target = answer, args = {n + 1}}
 p:start()
 ask(1)
 local begin = monotonic()

@@ -28,6 +28,10 @@ def map_default(pool, n):
     pool.map(target, range(n))
 
 
+def unordered(pool, n):
+    assert sum(1 for _ in pool.imap_unordered(target, range(n))) == n
+
+
 def make(workers, n):
     for _ in range(n):
         pool = Pool(workers)
@@ -37,7 +41,8 @@ def make(workers, n):
 
 set_start_method("fork")
 kind, workers, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-kinds = {"async": run_async, "turns": turns, "map1": map1, "map": map_default}
+kinds = {"async": run_async, "turns": turns, "map1": map1, "map": map_default,
+         "unordered": unordered}
 if kind == "make":
     begin = time.monotonic()
     make(workers, n)

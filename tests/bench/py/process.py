@@ -1,4 +1,7 @@
-"""process.py N: start and join N Processes, one after the other."""
+"""process.py KIND N: start and join N Processes.
+
+KIND is "start", one after the other, or "many", all at once.
+"""
 
 import sys
 import time
@@ -11,8 +14,12 @@ def target():
 
 set_start_method("fork")
 begin = time.monotonic()
-for _ in range(int(sys.argv[1])):
-    p = Process(target=target)
-    p.start()
-    p.join()
+n = int(sys.argv[2])
+batch = n if sys.argv[1] == "many" else 1
+for _ in range(n // batch):
+    ps = [Process(target=target) for _ in range(batch)]
+    for p in ps:
+        p.start()
+    for p in ps:
+        p.join()
 print(time.monotonic() - begin)

@@ -1,16 +1,21 @@
-"""roundtrip.py KIND N: two processes hand a turn to and fro N times."""
+"""roundtrip.py KIND N [threads]: two workers hand a turn to and fro N times.
 
+The workers are processes, or threads with the objects of threads.
+"""
+
+import multiprocessing
+import queue
 import sys
+import threading
 import time
-from multiprocessing import (
-    Condition,
-    Event,
-    Process,
-    Queue,
-    Semaphore,
-    Value,
-    set_start_method,
-)
+from multiprocessing import Value
+
+multiprocessing.set_start_method("fork")
+THREADS = sys.argv[3:] == ["threads"]
+kind = threading if THREADS else multiprocessing
+Condition, Event, Semaphore = kind.Condition, kind.Event, kind.Semaphore
+Queue = queue.Queue if THREADS else multiprocessing.Queue
+Worker = threading.Thread if THREADS else multiprocessing.Process
 
 
 class ByQueue:
@@ -77,14 +82,13 @@ def ask(by, n):
 
 
 def main(kind, n):
-    set_start_method("fork")
     by = {
         "queue": ByQueue,
         "semaphore": BySemaphore,
         "event": ByEvent,
         "condition": ByCondition,
     }[kind]()
-    p = Process(target=answer, args=(by, n + 1))
+    p = Worker(target=answer, args=(by, n + 1))
     p.start()
     ask(by, 1)
     begin = time.monotonic()
