@@ -75,10 +75,11 @@ local function processes()
     peer("Python Process", python_run "process.py start %d", ">=", 5))
   workload("fork + wait", "time", lua_run "process.lua fork %d",
     peer("C fork, waitpid", c_run("process one %d " .. size)))
-  long(workload("1,000 Processes at once", "time",
+  local row = long(workload("1,000 Processes at once", "time",
     lua_run "process.lua many %d",
     peer("C fork, waitpid", c_run("process many %d " .. size)),
-    peer("Python Process", python_run "process.py many %d"))).n = 1000
+    peer("Python Process", python_run "process.py many %d")))
+  row.n, row.samples = 1000, math.min(SAMPLES, 5)
 end
 
 local function queue(name, unit, kind, c, py)
@@ -133,7 +134,7 @@ local function contended(where, workers)
   local row = workload(("Lock: %d %s"):format(workers, where), "time",
     lua_run("contend.lua time " .. how .. " %d"),
     peer("Python Lock", python_run("contend.py time " .. how .. " %d")))
-  local worst = workload(("longest wait, %d %s"):format(workers, where), "time",
+  local worst = workload(("worst wait: %d %s"):format(workers, where), "time",
     lua_run("contend.lua worst " .. how .. " %d"),
     peer("Python Lock", python_run("contend.py worst " .. how .. " %d")))
   worst.n, worst.whole = 100000, true
@@ -217,7 +218,8 @@ local function pools()
   pool("imap_unordered", "unordered")
   long(pool_made(2))
   pool_made(8, 10)
-  long(pool_made(64)).n = 3
+  local row = long(pool_made(64))
+  row.n, row.samples = 1, math.min(SAMPLES, 5)
   workload("Pool(2): computing", "rate", lua_run "pool.lua compute 2 %d",
     peer("Pool(1)", lua_run "pool.lua compute 1 %d", ">=", 1.9))
 end
