@@ -7,7 +7,9 @@ local new_progress = core.load "poolprogress"
 local List, Stream = jobs.List, jobs.Stream
 
 local CHUNKS = 4 -- that a worker gets of a list, as in Python
-local WINDOW = 8 -- chunks a worker that imap has on their way or unread
+-- What imap has on its way or unread, for each worker: so many chunks, more if
+-- they are small. Fewer than so many items, and all would wait for each other.
+local CHUNKS_AHEAD, ITEMS_AHEAD = 8, 32
 
 local none = {} -- no options, no callbacks
 
@@ -131,16 +133,20 @@ function Closer:__gc()
   job.crew.section:ring()
 end
 
+local function window(crew, size)
+  return crew.size * math.max(CHUNKS_AHEAD, ITEMS_AHEAD // size)
+end
+
 local function imap(self, class, name, f, iterable, options, ordered)
   local crew = check.own(self, class, name)
   check.callable(f, 1, name)
   local read, endless = reader_of(iterable, name)
   options = check.options(options, 3, name)
   require_open(crew, name)
+  local size = options.chunksize or 1
   local job = Stream.new {
     crew = crew, read = read, endless = endless, ordered = ordered,
-    size = options.chunksize or 1, window = crew.size * WINDOW,
-    timeout = options.timeout
+    size = size, window = window(crew, size), timeout = options.timeout
   }
   take_on(self, crew, job, f, name)
   job:read_ahead()
