@@ -26,8 +26,8 @@ JOBS ?= $(shell nproc)
 VERSION = 0.1.0
 SONAME = libcluarun.so.0
 PACKAGES = make gcc binutils libc6-dev pkg-config liblua5.4-dev lua5.4 \
-  libreadline-dev lua-check clang clang-format clang-19 libclang-rt-19-dev \
-  perl procps python3-minimal util-linux
+  libreadline-dev lua-check clang clang-format clang-tidy cppcheck clang-19 \
+  libclang-rt-19-dev perl procps python3-minimal util-linux
 
 # Flags. pkg-config is asked late, so that `make deps` can install it first.
 BUILD = build$(addprefix /,$(SANITIZER))
@@ -198,7 +198,18 @@ $(BUILD)/docs/%: src/tool/docs.lua lua/help.lua $(wildcard lua/reference_*.lua) 
 	$(Q)mkdir -p $(@D)
 	$(call say,DOCS,$@)$(RUN) $(BUILD)/cluarun $< $(FORM) >$@
 
-check: test lint
+check: test lint analyze
+
+# What takes longer to look for: two minutes.
+ANALYZED = -std=c11 -D_GNU_SOURCE -Isrc/base -Isrc/sync -Isrc/bind -Iinclude \
+  -I$(BUILD) $(LUA_CFLAGS) -include src/tool/analyze.h
+analyze: $(BUILD)/lua.inc
+	$(call say,ANALYZE,cppcheck)cppcheck -q --std=c11 --error-exitcode=1 \
+	  --enable=warning,portability,performance --suppress=internalAstError \
+	  --suppress=ctuuninitvar \
+	  --suppress=nullPointerRedundantCheck -Isrc/base -Isrc/sync -Isrc/bind -Iinclude src
+	$(call say,ANALYZE,clang-tidy)printf '%s\n' $(wildcard src/*/*.c) | \
+	  xargs -P $(JOBS) -I{} clang-tidy --quiet {} -- $(ANALYZED) 2>/dev/null
 
 lint:
 	$(call say,FORMAT,clang-format)clang-format --dry-run -Werror $(C_FILES)
@@ -275,7 +286,7 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: all docs test check lint objects step torture bench demo deps \
+.PHONY: all docs test check lint analyze objects step torture bench demo deps \
   install uninstall format clean
 .DELETE_ON_ERROR:
 

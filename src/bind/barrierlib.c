@@ -139,7 +139,7 @@ static int barrier_wait(lua_State *L) {
     push_action(L, b);
   }
   int err = cr_barrier_wait(b, deadline, &index);
-  if (err == EALREADY) err = act(L, b, acting);
+  if (acting != NULL && err == EALREADY) err = act(L, b, acting);
   if (err == EINTR) return cr_raise_interrupt(L);
   if (err != 0) return cr_raise(L, CR_ERROR_BROKEN);
   lua_pushinteger(L, index);

@@ -1,9 +1,12 @@
 /* Bytes to Lua values: the loop over the values. See marshal.h, decoder.h. */
+#include <stdlib.h>
+
 #include "decoder.h"
 #include "marshal.h"
 
-int cr_damaged(struct cr_decoder *d) {
-  return luaL_error(d->L, "damaged message");
+_Noreturn void cr_damaged(struct cr_decoder *d) {
+  luaL_error(d->L, "damaged message");
+  abort(); /* it has not returned */
 }
 
 /* Pushes one value. */

@@ -62,7 +62,7 @@ struct cr_decoder {
 };
 
 /* Raises. */
-int cr_damaged(struct cr_decoder *d);
+_Noreturn void cr_damaged(struct cr_decoder *d);
 
 /* Takes n bytes; raises if there are fewer. */
 static inline const unsigned char *cr_take(struct cr_decoder *d, uint64_t n) {

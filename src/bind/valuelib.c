@@ -67,15 +67,10 @@ static void push_value(lua_State *L, struct cr_value *v) {
   char room[SHORT];
   struct cr_scalar s = {.kind = CR_STRING, .string = {room, sizeof room}};
   bool boxed = false;
-  char *bytes = room;
-  size_t size = sizeof room;
   while (cr_value_get(v, &s) == ENOBUFS) {
     if (boxed) lua_pop(L, 1);
-    size = s.string.length;
-    bytes = lua_newuserdatauv(L, size, 0);
+    s.string.bytes = lua_newuserdatauv(L, s.string.length, 0);
     boxed = true;
-    s.string.bytes = bytes;
-    s.string.length = size;
   }
   push_scalar(L, &s);
   if (boxed) lua_remove(L, -2);

@@ -35,8 +35,10 @@ static int grow(struct cr_message_heap *h, const struct cr_heap_wakes *w) {
   struct cr_heap_array *a = cr_alloc(sizeof *a + want * sizeof a->at[0]);
   if (a == NULL) return ENOMEM;
   a->room = (cr_block_size(a) - sizeof *a) / sizeof a->at[0];
-  if (n > 0) memcpy(a->at, old->at, n * sizeof a->at[0]);
-  if (old != NULL) cr_taken();
+  if (old != NULL) {
+    memcpy(a->at, old->at, n * sizeof a->at[0]);
+    cr_taken();
+  }
   cr_log_add(&h->log, &h->array, (uintptr_t)a);
   cr_log_link(&h->log, a);
   if (old != NULL) cr_log_take(&h->log, old);
