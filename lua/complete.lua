@@ -6,8 +6,8 @@
 -- The list begins with what all its entries have in common, unless it has only
 -- one. It is found by raw access, so that looking changes nothing.
 local G, type, rawget, next, pairs = _G, type, rawget, next, pairs
-local tostring, tonumber, getmetatable = tostring, tonumber, debug.getmetatable
-local sort, select = table.sort, select
+local tonumber, getmetatable = tonumber, debug.getmetatable
+local sort, insert, select = table.sort, table.insert, select
 
 local CHAIN = 10 -- __index tables that are followed
 
@@ -58,7 +58,7 @@ local function choose(names, start)
   local first, last = list[1], list[#list]
   local n = 0
   while n < #first and first:byte(n + 1) == last:byte(n + 1) do n = n + 1 end
-  table.insert(list, 1, first:sub(1, n))
+  insert(list, 1, first:sub(1, n))
   return list
 end
 
@@ -127,17 +127,25 @@ local function value_of(chain)
   return value
 end
 
+-- What the text ends with of the set of characters. (From the end: a search
+-- from the beginning would take a time that grows with the square.)
+local function ending(text, set)
+  return text:reverse():match("^" .. set .. "*"):reverse()
+end
+
 local function complete_word(text, reference)
-  local before, word = text:match "^(.-)([%a_]?[%w_]*)$"
+  local word = ending(text, "[%w_]")
+  local before = text:sub(1, #text - #word)
   local path, separator = before:match "^(.*[^.:])([.:])$"
   local names = {}
   if not separator then
-    if before:find "[%w_.:]$" then return {} end -- a number; two dots
+    -- a number; two dots
+    if word:find "^%d" or before:find "[.:]$" then return {} end
     for _, keyword in pairs(keywords) do names[keyword] = true end
     add_fields(names, G)
     return choose(names, word)
   end
-  local chain = path:match "[%a_][%w_.%[%]\"']*$"
+  local chain = ending(path, "[%w_.%[%]\"']"):match "[%a_].*$"
   local value = chain and value_of(chain)
   if value == nil then return {} end
   add_fields(names, value, separator == ":")
@@ -166,15 +174,21 @@ local function add_files(names, path, word, console)
   end
 end
 
+-- The script may have made anything of `package`.
 local function complete_module(word, console)
   local names = {}
-  add_fields(names, package.loaded)
-  add_fields(names, package.preload)
-  for name in next, package.loaded do
+  local package = rawget(G, "package")
+  if type(package) ~= "table" then return names end
+  local loaded = rawget(package, "loaded")
+  add_fields(names, loaded)
+  add_fields(names, rawget(package, "preload"))
+  for name in next, type(loaded) == "table" and loaded or {} do
     if type(name) == "string" then names[name] = true end
   end
-  add_files(names, tostring(package.path), word, console)
-  add_files(names, tostring(package.cpath), word, console)
+  for _, path in pairs { rawget(package, "path") or "",
+    rawget(package, "cpath") or "" } do
+    if type(path) == "string" then add_files(names, path, word, console) end
+  end
   return choose(names, word)
 end
 

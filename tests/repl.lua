@@ -279,6 +279,25 @@ test("Tab completes", function(s)
   completes("-- whi", "-- whi")
 end)
 
+test("Tab runs nothing of the script's, whatever it has made of things",
+  function(s)
+    local function completes(typed, expected)
+      s:send(typed .. "\t")
+      s:screen { "> " .. expected .. "|" }
+      s:send(CTRL_C)
+      s:expect "%^C\n> $"
+    end
+    s:send "f = function() print 'looked' end\r"
+    s:expect "end\n> $"
+    s:send "package.path = setmetatable({}, {__tostring = f})\r"
+    s:expect "f}%)\n> $"
+    completes("require 'cluar", "require 'cluarun'")
+    s:send "package = nil table = nil\r"
+    s:expect "nil\n> $"
+    completes("require 'cluar", "require 'cluar")
+    completes("x = Semaph", "x = Semaphore")
+  end)
+
 test("Tab lists what is possible, and indents a new line", function(s)
   s:send "bit = {bandage = 1, bandit = 2}\r"
   s:expect "2}\n> $"

@@ -175,6 +175,9 @@ static void deliver_upvalue(struct cr_decoder *d, struct cr_dframe *f) {
 /* A reference is resolved: reading goes on behind it. */
 static bool deliver_referred(struct cr_decoder *d, struct cr_dframe *f) {
   uint8_t upvalue = f->upvalue;
+  uint64_t bytes = cr_here(d) - f->place;
+  if (bytes > d->again) cr_damaged(d);
+  d->again -= bytes;
   d->p = d->start + f->back;
   d->depth--;
   if (upvalue == 0) return true;

@@ -54,6 +54,7 @@ struct cr_decoder {
   uint32_t in_class; /* innermost class frame, + 1 */
   uint32_t later;    /* metatables to be set at the end */
   uint64_t budget;   /* table entries yet to be preallocated */
+  uint64_t again;    /* bytes that references may yet have read once more */
   int bottom;        /* height of the Lua stack below the values */
   int seen; /* stack index of nil or a table: place -> value, and what `later`
                counts below 0; the next one: memory of the frames. 0: few

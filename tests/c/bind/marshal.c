@@ -122,6 +122,31 @@ static void damage_all(int rounds) {
   lua_close(to);
 }
 
+static unsigned char *add(unsigned char *p, uint8_t tag, uint64_t n, int size) {
+  *p++ = tag;
+  memcpy(p, &n, (size_t)size);
+  return p + size;
+}
+
+/* A string in whose bytes there begin many strings that overlap, and a table with
+** a reference to each: every one would be a copy of nearly all of the message. */
+static void overlapping(void) {
+  enum { STRING = 8, SHARED = 0x80, TABLE = 10, REFER = 20, N = 4000 };
+  const uint32_t rest = 100000;
+  unsigned char *bytes = calloc(1, rest + 14 * N + 100);
+  unsigned char *p = add(bytes, STRING, 5 * N + rest, 4), *first = p;
+  for (int i = 0; i < N; i++) p = add(p, STRING | SHARED, rest, 4);
+  p = add(p + rest, TABLE, N, 8);
+  for (int i = 0; i < N; i++)
+    p = add(p, REFER, (uint64_t)(first - bytes + 5 * i), 8);
+  lua_State *L = new_state();
+  struct cr_packet packet = {bytes, (size_t)(p - bytes), NULL};
+  ok(try(L, &packet) != LUA_OK, "a message does not decode to far more");
+  ok(lua_gc(L, LUA_GCCOUNT) < 64 * 1024, "nor begins to");
+  lua_close(L);
+  free(bytes);
+}
+
 /* Costs. */
 
 static void bench_one(lua_State *L, const char *name, const char *sample) {
@@ -169,5 +194,6 @@ int main(int argc, char **argv) {
     return 0;
   }
   damage_all(argc > 1 ? atoi(argv[1]) : 3000);
+  overlapping();
   return tap_end();
 }
