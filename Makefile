@@ -21,6 +21,7 @@ SANITIZER ?=
 # Older sanitizers do not hold their locks over a fork: a child may wait for ever.
 SANITIZER_CC ?= clang-19
 SECONDS ?= 60
+MINUTES ?= 10
 JOBS ?= $(shell nproc)
 
 VERSION = 0.1.0
@@ -72,12 +73,12 @@ SYMBOLIZER = external_symbolizer_path=/usr/bin/addr2line
 endif
 # With the thread sanitizer signals come late to threads that compute, so switches
 # are forced; a child of a process with threads cannot start one; and of Lua only
-# the program's own is prepared for it. Tests that need none of these.
+# the program's own is prepared for it. The tests with threads that need none of
+# these.
 ifeq ($(SANITIZER),thread)
 RUN = env CLUARUN_SWITCH=1000 TSAN_OPTIONS=$(SYMBOLIZER):atexit_sleep_ms=0:$\
   suppressions=tests/lib/tsan.supp
-C_TESTS := $(filter-out %/embed $(BUILD)/tests/c/bind/% \
-  $(BUILD)/tests/c/host/%,$(C_TESTS))
+C_TESTS := $(filter %/c/join %/c/lock,$(C_TESTS))
 LUA_TESTS = $(patsubst %,tests/%.lua,thread thread_sync thread_end local \
   io_threads pool_threads deadlock_threads hooks pipe lock event wait_any)
 endif
@@ -234,6 +235,12 @@ torture: all $(C_HEAVY)
 	  tenths 1 $(BUILD)/cluarun tests/torture/fork_threads.lua; \
 	  tenths 2 $(BUILD)/cluarun tests/torture/pool.lua; \
 	} | awk -f tests/lib/kills.awk
+# All of that for some minutes, the last third with sanitizers.
+soak:
+	$(Q)$(MAKE) --no-print-directory step
+	$(Q)$(MAKE) --no-print-directory torture SECONDS=$$(($(MINUTES) * 40))
+	$(Q)$(MAKE) --no-print-directory SANITIZER=address,undefined torture \
+	  SECONDS=$$(($(MINUTES) * 20))
 bench: all
 	$(Q)sh tests/bench/run $(BUILD)/cluarun
 
@@ -286,7 +293,7 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: all docs test check lint analyze objects step torture bench demo deps \
+.PHONY: all docs test check lint analyze objects step torture soak bench demo deps \
   install uninstall format clean
 .DELETE_ON_ERROR:
 

@@ -12,6 +12,7 @@ local core = ...
 local primitives = core.cluarun
 local Process, Queue, monotonic =
   primitives.Process, primitives.Queue, primitives.monotonic
+local check = core.load "poolcheck"
 local Base = core.load "poolbase"
 local new_functions = core.load "poolfunction"
 local work = core.load "poolworker"
@@ -491,6 +492,9 @@ function Crew.new(n, options)
   self.functions = new_functions(function(number) forget(self, number) end)
   for i = 1, n do self.lanes[i] = new_lane(i) end
   local err = self:enter(start_all)
+  if type(err) == "string" then -- with the line above: theirs is of interest
+    check.misuse("%s", (err:gsub("^[^:]*:%d+: ", "")))
+  end
   if err then error(err, 0) end
   self:start_keeper()
   return self
