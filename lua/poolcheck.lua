@@ -8,7 +8,7 @@ local function caller()
   while true do
     local info = debug.getinfo(level, "S")
     if not info then return level end
-    if info.what ~= "C" and not info.source:find "^@lua/pool" then
+    if info.what ~= "C" and not info.source:find "^@lua/%a-pool" then
       return level - 1
     end
     level = level + 1
