@@ -32,6 +32,28 @@ test("fork in a thread of a busy program", function()
   end)
 end)
 
+test("a child loads a module that a thread of its parent loads", function()
+  local root, loading, go = getpid(), Event(), Event()
+  package.preload["tests.slow"] = function()
+    if getpid() == root then
+      loading:set()
+      go:wait()
+    end
+    return { pid = getpid() }
+  end
+  local t = Thread { target = require, args = { "tests.slow" } }:start()
+  loading:wait()
+  local p <close> = Process { target = function()
+    return require "tests.slow".pid
+  end }:start()
+  local done, pid = pcall(p.result, p, 20)
+  p:kill()
+  go:set()
+  eq({ done, pid }, { true, p.pid })
+  eq(t:result().pid, root)
+  package.preload["tests.slow"], package.loaded["tests.slow"] = nil, nil
+end)
+
 test("Process:start in the main thread of a busy program", function()
   busily(function()
     for i = 1, rounds do

@@ -17,7 +17,6 @@ enum { GRACE = 2000000000 }; /* ns for an embryo whose parent is gone */
 
 _Thread_local struct cr_slot *cr_self;
 _Thread_local struct cr_birth cr_birth;
-void (*cr_after_fork)(void);
 void (*cr_on_death)(struct cr_slot *s);
 
 struct cr_slot *cr_leader;
@@ -236,7 +235,6 @@ static void in_child(void) {
   }
   lead();
   cr_handles_adopt();
-  if (cr_after_fork != NULL) cr_after_fork();
 }
 
 int cr_slot_first(void) {

@@ -130,8 +130,6 @@ extern _Thread_local struct cr_birth cr_birth;
 /* Called under the reap lock for each slot that is reaped, before it is free:
 ** the barrier that it waited in is broken there. */
 extern void (*cr_on_death)(struct cr_slot *s);
-/* Called in the child of every fork, after the slot is entered. */
-extern void (*cr_after_fork)(void);
 /* Makes the slot that the next fork of this thread uses: 0 or an errno value.
 ** (A fork without it makes its own, but cannot report that there is none.) */
 int cr_before_fork(void);

@@ -19,15 +19,7 @@ static struct cr_barrier *check_barrier(lua_State *L) {
 
 /* Pushes the table of actions, whose keys are weak. */
 static void push_actions(lua_State *L) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &actions) == LUA_TTABLE) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "k");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &actions);
+  cr_push_table(L, &actions, "k");
 }
 
 /* Notes the function on top as the action of the userdata at `barrier`. */

@@ -15,7 +15,7 @@ struct cr_child {
   struct cr_slot *slot;
   uint32_t incarnation;
   pid_t pid;        /* 0: not forked yet */
-  const char *name; /* for reports; NULL: its parent\'s */
+  const char *name; /* for reports; NULL: its parent's */
   int status;       /* as waitpid gave it, once reaped */
   bool reaped;
   bool raw;    /* made by fork(), not a Process */

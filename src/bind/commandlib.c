@@ -58,6 +58,7 @@ static int io_popen(lua_State *L) {
     err = errno; /* no memory: the command sees a closed pipe */
     c->stream.closef = NULL;
     close(fd);
+    cr_command_abandon(c->pid);
   }
   errno = err;
   return luaL_fileresult(L, 0, text);

@@ -90,10 +90,13 @@ void cr_family_tidy(lua_State *L) {
   lua_pop(L, 1);
 }
 
-int cr_family_fork(lua_State *L, struct cr_child *c, pid_t *pid) {
+void cr_family_before_fork(lua_State *L) {
   cr_push_relative(L, CR_CURRENT); /* the child will need it */
   lua_pop(L, 1);
   cr_stream_flush(L, stdout); /* so that others run while it is full */
+}
+
+int cr_family_fork(lua_State *L, struct cr_child *c, pid_t *pid) {
   int err = cr_child_fork(cr_family(L), c, pid);
   if (err != 0) cr_family_drop(L, c);
   return err;
@@ -122,23 +125,28 @@ static void signal_daemons(struct cr_family *f, int signal) {
   for (; (c = next_process(c, true)) != NULL; c = c->next) kill(c->pid, signal);
 }
 
-static int wait_for(struct cr_family *f, bool daemons, int64_t deadline) {
+/* Each is kept on the stack meanwhile: a daemon thread that reaps it lets go of
+** it. */
+static int wait_for(lua_State *L, struct cr_family *f, bool daemons,
+                    int64_t deadline) {
   struct cr_child *c;
   while ((c = next_process(f->first, daemons)) != NULL) {
+    cr_family_push(L, c);
     int err = cr_child_wait(f, c, deadline);
+    lua_pop(L, 1);
     if (err != 0) return err;
   }
   return 0;
 }
 
-static int end_of_family(struct cr_family *f) {
+static int end_of_family(lua_State *L, struct cr_family *f) {
   signal_daemons(f, SIGTERM);
   int err = 0;
   if (next_process(f->first, true) != NULL)
-    err = wait_for(f, true, cr_deadline(GRACE));
+    err = wait_for(L, f, true, cr_deadline(GRACE));
   signal_daemons(f, SIGKILL);
-  if (err != EINTR) err = wait_for(f, true, CR_FOREVER);
-  if (err != EINTR) err = wait_for(f, false, CR_FOREVER);
+  if (err != EINTR) err = wait_for(L, f, true, CR_FOREVER);
+  if (err != EINTR) err = wait_for(L, f, false, CR_FOREVER);
   return err;
 }
 
@@ -148,13 +156,13 @@ int cr_process_end(lua_State *L) {
   struct cr_family *f = push_home(L);
   lua_pop(L, 1);
   if (cr_family_foreign(f)) return 0; /* this process never had a child */
-  return end_of_family(f) == EINTR ? cr_raise_interrupt(L) : 0;
+  return end_of_family(L, f) == EINTR ? cr_raise_interrupt(L) : 0;
 }
 
 /* For a state that is closed without cr_process_end, as by a stock lua5.4. */
 static int family__gc(lua_State *L) {
   struct cr_family *f = lua_touserdata(L, 1);
-  if (!cr_family_foreign(f)) end_of_family(f);
+  if (!cr_family_foreign(f)) end_of_family(L, f);
   return 0;
 }
 

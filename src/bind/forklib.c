@@ -10,6 +10,7 @@
 #include "process.h"
 
 static int fork_fork(lua_State *L) {
+  cr_family_before_fork(L);
   struct cr_child *c = lua_newuserdatauv(L, sizeof *c, 0);
   pid_t pid;
   memset(c, 0, sizeof *c);

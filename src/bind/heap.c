@@ -105,14 +105,15 @@ static void make_classes(void) {
   }
 }
 
-void cr_heap_new_epoch(void) {
+/* Also in parent and child of every fork. */
+static void new_epoch(void) {
   atomic_store_explicit(&epoch, cr_unique(), memory_order_relaxed);
 }
 
 static void prepare(void) {
   make_classes();
-  cr_heap_new_epoch();
-  pthread_atfork(NULL, cr_heap_new_epoch, cr_heap_new_epoch);
+  new_epoch();
+  pthread_atfork(NULL, new_epoch, new_epoch);
 }
 
 /* Slabs. */

@@ -6,21 +6,14 @@
 #include <string.h>
 
 #include "gil.h"
+#include "object.h"
 #include "raw.h"
 #include "state.h"
 
 static const char key; /* registry: coroutine, weak -> its hook function */
 
 static void push_hooks(lua_State *L) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key) == LUA_TTABLE) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "k");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
+  cr_push_table(L, &key, "k");
 }
 
 static void call_hook(lua_State *L, lua_Debug *ar) {

@@ -13,6 +13,7 @@
 #include "object.h"
 #include "state.h"
 #include "stream.h"
+#include "undo.h"
 
 /* What Lua closes its standard files with: they stay open. */
 static lua_CFunction keep_open;
@@ -67,12 +68,29 @@ static int open_file(FILE **f, const char *name, const char *mode) {
   return *f != NULL ? 0 : errno;
 }
 
+static void close_opened(void *f) {
+  if (f != NULL) fclose(f);
+}
+
+/* Opens without the lock. The state, and *f in it, may be gone when that is done:
+** then `after` does not come back. */
+static int open_without_lock(FILE **f, const char *name, const char *mode,
+                             int *pending) {
+  FILE *opened = NULL;
+  int err = open_file(&opened, name, mode);
+  struct cr_undo undo;
+  cr_undo_push(&undo, close_opened, opened);
+  *pending = cr_sleep_hook->after();
+  cr_undo_pop();
+  *f = opened;
+  return err;
+}
+
 static int open_unlocked(FILE **f, const char *name, const char *mode) {
   for (;;) {
-    int err = cr_sleep_hook->before(CR_FOREVER - 1);
+    int pending, err = cr_sleep_hook->before(CR_FOREVER - 1);
     if (err != 0) return err;
-    err = open_file(f, name, mode);
-    int pending = cr_sleep_hook->after();
+    err = open_without_lock(f, name, mode, &pending);
     if (err != EINTR) return err;
     if (pending != 0) return pending;
   }

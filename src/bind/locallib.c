@@ -5,6 +5,7 @@
 */
 #include <lauxlib.h>
 
+#include "object.h"
 #include "task.h"
 #include "thread.h"
 
@@ -22,15 +23,7 @@ void cr_locals_drop(lua_State *L, struct cr_thread *t) {
 }
 
 static void push_locals(lua_State *L, const struct cr_thread *t) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, key_of(t)) == LUA_TTABLE) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "k");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, key_of(t));
+  cr_push_table(L, key_of(t), "k");
 }
 
 /* Calls init(self) for the new fields of the calling thread; when it fails they

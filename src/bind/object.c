@@ -31,8 +31,7 @@ static bool is_bounded(struct cr_block *b) {
          cr_semaphore_bounded((struct cr_semaphore *)b);
 }
 
-/* Pushes a table of the registry, made at first use. */
-static void push_table(lua_State *L, const char *key, const char *mode) {
+void cr_push_table(lua_State *L, const void *key, const char *mode) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE) return;
   lua_pop(L, 1);
   lua_newtable(L);
@@ -117,7 +116,7 @@ void cr_object_type(lua_State *L, const char *name, enum cr_type block,
   lua_setfield(L, -2, "__tostring");
   set_methods(L, functions);
   set_metamethods(L, functions);
-  push_table(L, &types_key, "");
+  cr_push_table(L, &types_key, "");
   lua_pushvalue(L, -2);
   lua_rawseti(L, -2, index_of(block, strncmp(name, "Bounded", 7) == 0));
   lua_pop(L, 3);
@@ -146,7 +145,7 @@ struct cr_object *cr_object_push(lua_State *L, const char *name) {
 
 /* The userdata on top has been opened. */
 static void opened(lua_State *L, struct cr_object *o) {
-  push_table(L, &interned_key, "v");
+  cr_push_table(L, &interned_key, "v");
   lua_pushvalue(L, -2);
   lua_rawsetp(L, -2, o->block);
   lua_pop(L, 1);
@@ -191,7 +190,7 @@ void cr_object_close(lua_State *L, struct cr_object *o) {
 
 void cr_object_push_shared(lua_State *L, struct cr_block *block) {
   luaL_checkstack(L, 8, NULL);
-  push_table(L, &interned_key, "v");
+  cr_push_table(L, &interned_key, "v");
   if (lua_rawgetp(L, -1, block) == LUA_TUSERDATA &&
       cr_object_peek(L, -1) == block) {
     lua_remove(L, -2);
@@ -199,7 +198,7 @@ void cr_object_push_shared(lua_State *L, struct cr_block *block) {
   }
   lua_pop(L, 2);
   struct cr_object *o = push_closed(L);
-  push_table(L, &types_key, "");
+  cr_push_table(L, &types_key, "");
   if (lua_rawgeti(L, -1, index_of(type_of(block), is_bounded(block))) !=
       LUA_TTABLE)
     luaL_error(L, "an object of an unknown type");

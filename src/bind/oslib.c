@@ -12,7 +12,6 @@
 #include "state.h"
 
 void (*cr_script_end)(lua_State *L);
-void (*cr_before_exit)(lua_State *L);
 
 static bool forked;
 
@@ -52,7 +51,6 @@ static int os_exit(lua_State *L) {
   else
     status = (int)luaL_optinteger(L, 1, EXIT_SUCCESS);
   bool close = lua_toboolean(L, 2);
-  if (cr_before_exit != NULL) cr_before_exit(L);
   if (forked) cr_leave(status);
   if (close) {
     cr_gil_close(cr_gil_find(L));

@@ -50,7 +50,10 @@ void cr_family_drop(lua_State *L, struct cr_child *c);
 void cr_family_tidy(lua_State *L);
 /* Pushes the userdata of a child that is held. */
 void cr_family_push(lua_State *L, struct cr_child *c);
-/* Forks with the held record c, as cr_child_fork does. */
+/* What may let other threads run, or raise, before a fork: comes before the
+** child's record says anything, as they may ask it. */
+void cr_family_before_fork(lua_State *L);
+/* Forks with the held record c, as cr_child_fork does; after the above. */
 int cr_family_fork(lua_State *L, struct cr_child *c, pid_t *pid);
 /* At the end of the main script, also after an error, and of a child's target:
 ** joins threads, terminates daemon children (and kills them after a second), then joins the

@@ -136,6 +136,7 @@ static void check_arguments(lua_State *L) {
 }
 
 static int process_start(lua_State *L) {
+  cr_family_before_fork(L); /* first: another thread may start it meanwhile */
   struct cr_process *p = check_open(L, "start");
   if (p->state != CR_INITIAL)
     return luaL_error(L, "cannot start a process twice");

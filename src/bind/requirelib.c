@@ -24,12 +24,20 @@ static void push_table(lua_State *L, const char *key) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, key);
 }
 
+/* A thread of the parent's that was loading is not in the child of a fork. */
+static bool is_here(lua_State *L, const void *t) {
+  const struct cr_thread *me = cr_thread_of(L);
+  const struct cr_thread *o = me != NULL ? me->gil->threads : NULL;
+  while (o != NULL && o != t) o = o->next;
+  return o != NULL;
+}
+
 static void *loader_of(lua_State *L, const char *name) {
   push_table(L, &loading_key);
   lua_getfield(L, -1, name);
   void *t = lua_touserdata(L, -1);
   lua_pop(L, 2);
-  return t;
+  return t != NULL && is_here(L, t) ? t : NULL;
 }
 
 static void set_loader(lua_State *L, const char *name, void *t) {

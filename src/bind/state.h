@@ -22,8 +22,6 @@ void cr_heap_adopt(lua_State *L);
 /* The epoch of the live block at `address` of this state's heap; 0: unknown
 ** (freed, not of a table's size, or not our heap). */
 uint32_t cr_heap_epoch(lua_State *L, const void *address);
-/* In parent and child of every fork; pthread_atfork sees to that. */
-void cr_heap_new_epoch(void);
 
 /* interrupt.c: Ctrl-C. The handler sets a flag and a trap (gil.h) and rings the
 ** main thread's alarm, so loops and sleeps end alike. */
@@ -57,11 +55,9 @@ int cr_message_handler(lua_State *L);
 void cr_load_embedded(lua_State *L, const char *name);
 void cr_run_embedded(lua_State *L, const char *name, int n, int results);
 
-/* state.c, oslib.c: how a process ends. The process library sets the hooks:
-** `script_end` runs protected when the main script is done, also after an error
-** (joins children); `before_exit` when os.exit is called (ends daemons). */
+/* oslib.c: how a process ends. The process library sets this hook, which runs
+** protected when the main script is done, also after an error (joins children). */
 extern void (*cr_script_end)(lua_State *L);
-extern void (*cr_before_exit)(lua_State *L);
 /* Is this a process that was forked since cluarun was loaded (since the first
 ** cr_watch_forks)? */
 bool cr_forked(void);

@@ -1,0 +1,82 @@
+-- Processes that several threads of their parent have to do with.
+local tap <close> = dofile "tests/lib/tap.lua"
+
+-- The standard output of the script is a pipe that is full: start waits until
+-- the other thread, which sees a process half started, has emptied it.
+local starting = [[
+  local full, go = Event(), Event()
+  local other = Process { target = function()
+    io.write(("x"):rep(65536))
+    io.flush()
+    full:set()
+    go:wait()
+    os.exit(7)
+  end }:start()
+  local pipe = io.open("/proc/self/fd/1", "r")
+  local p = Process { target = function() return "started" end }
+  local begun, seen = false, nil
+
+  local function state_of(pid)
+    local f <close> = io.open("/proc/" .. pid .. "/stat")
+    return f:read "a":match "%) (%a)"
+  end
+
+  local reader = Thread { target = function()
+    while not begun do sleep(0) end
+    go:set()
+    while state_of(other.pid) ~= "Z" do sleep(0.001) end
+    seen = { tostring(p), select(2, pcall(p.is_alive, p)) }
+    pipe:read(65536)
+  end }
+  full:wait()
+  io.write "y"
+  reader:start()
+  begun = true
+  p:start()
+  reader:join()
+  other:join()
+  io.stderr:write(p:result(), "\n", other.exitcode, "\n",
+    table.concat(seen, "\n"), "\n")
+]]
+
+tap.test("a thread looks at a process while another one starts it", function()
+  local fifo, script = os.tmpname(), os.tmpname()
+  do
+    local f <close> = assert(io.open(script, "w"))
+    f:write(starting)
+  end
+  local _, err, status = tap.run(("rm %s; mkfifo %s; exec 1<>%s; exec %s %s")
+    :format(fifo, fifo, fifo, tap.program, script))
+  os.remove(fifo)
+  os.remove(script)
+  tap.eq(err, "started\n7\n<Process(Process-2, initial)>\n" ..
+    "cannot ask about a process before it is started\n")
+  tap.eq(status, 0)
+end)
+
+-- Switches come so rarely that the thread has its turn when the main one waits,
+-- and keeps it.
+tap.test("a daemon thread drops a process that the end waits for", function()
+  local script = os.tmpname()
+  do
+    local f <close> = assert(io.open(script, "w"))
+    f:write [[
+      local go = Event()
+      local p = Process { target = function() go:wait() end }:start()
+      Thread { daemon = true, target = function()
+        go:set()
+        while p:is_alive() do end
+        p = nil
+        for _ = 1, 3 do collectgarbage() end
+        kept = {} -- what lies where the process did
+        for n = 100, 500, 8 do
+          for i = 1, 100 do kept[#kept + 1] = ("\0"):rep(n) .. i end
+        end
+      end }:start()
+    ]]
+  end
+  local out, err, status = tap.run(
+    "CLUARUN_SWITCH=1000000000 " .. tap.program .. " " .. script)
+  os.remove(script)
+  tap.eq({ out, err, status }, { "", "", 0 })
+end)
