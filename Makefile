@@ -21,6 +21,7 @@ SANITIZER ?=
 # Older sanitizers do not hold their locks over a fork: a child may wait for ever.
 SANITIZER_CC ?= clang-19
 SECONDS ?= 60
+MINUTES ?= 10
 JOBS ?= $(shell nproc)
 
 VERSION = 0.1.0
@@ -223,6 +224,19 @@ torture: all $(C_HEAVY)
 	  tenths 1 $(BUILD)/cluarun tests/torture/fork_threads.lua; \
 	  tenths 2 $(BUILD)/cluarun tests/torture/pool.lua; \
 	} | awk -f tests/lib/kills.awk
+# Everything that kills or exhausts, after each other; the stepping comes first
+# and takes its own time. Also with SANITIZER=address,undefined.
+SOAKED = language fork_threads pool steady prompt
+soak: all $(C_HEAVY) $(BUILD)/tests/pty.so
+	$(Q){ share() { $(RUN) "$$@" $$(($(MINUTES) * 60 / 9)) \
+	    || echo "ended: $$*, $$?"; }; \
+	  for t in $(foreach s,base queue synch,$(HEAVY)/step_$s); do \
+	    $(RUN) $$t || echo "ended: $$t, $$?"; \
+	  done; \
+	  for t in queue synch leak; do share $(HEAVY)/torture_$$t; done; \
+	  for t in $(SOAKED); do share $(BUILD)/cluarun tests/torture/$$t.lua; done; \
+	  $(RUN) $(BUILD)/cluarun tests/limits.lua || echo "ended: limits, $$?"; \
+	} | awk -f tests/lib/kills.awk
 bench: all
 	$(Q)sh tests/bench/run $(BUILD)/cluarun
 
@@ -275,7 +289,7 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: all docs test check lint objects step torture bench demo deps \
+.PHONY: all docs test check lint objects step torture soak bench demo deps \
   install uninstall format clean
 .DELETE_ON_ERROR:
 
