@@ -80,7 +80,12 @@ local function answers(s)
     if not s:pump(200) then return false end
     if s.text:find "alive\r?\n" then return true end
   until monotonic() > limit
-  error("the prompt does not answer: " .. ("%q"):format(s.text:sub(-300)))
+  local state = io.open("/proc/" .. s.pid .. "/status"):read "a"
+    :match "State:[^\n]*"
+  kill(s.pid, "QUIT") -- says what it does
+  for _ = 1, 20 do s:pump(50) end
+  error("the prompt does not answer: " .. state .. ", " .. s:modes() .. "\n"
+    .. s.text:sub(-2000))
 end
 
 local function check_end(s)
