@@ -235,12 +235,19 @@ torture: all $(C_HEAVY)
 	  tenths 1 $(BUILD)/cluarun tests/torture/fork_threads.lua; \
 	  tenths 2 $(BUILD)/cluarun tests/torture/pool.lua; \
 	} | awk -f tests/lib/kills.awk
-# All of that for some minutes, the last third with sanitizers.
-soak:
-	$(Q)$(MAKE) --no-print-directory step
-	$(Q)$(MAKE) --no-print-directory torture SECONDS=$$(($(MINUTES) * 40))
-	$(Q)$(MAKE) --no-print-directory SANITIZER=address,undefined torture \
-	  SECONDS=$$(($(MINUTES) * 20))
+# Everything that kills or exhausts, after each other; the stepping comes first
+# and takes its own time. Also with SANITIZER=address,undefined.
+SOAKED = language fork_threads pool steady prompt
+soak: all $(C_HEAVY) $(BUILD)/tests/pty.so
+	$(Q){ share() { $(RUN) "$$@" $$(($(MINUTES) * 60 / 9)) \
+	    || echo "ended: $$*, $$?"; }; \
+	  for t in $(foreach s,base queue synch,$(HEAVY)/step_$s); do \
+	    $(RUN) $$t || echo "ended: $$t, $$?"; \
+	  done; \
+	  for t in queue synch leak; do share $(HEAVY)/torture_$$t; done; \
+	  for t in $(SOAKED); do share $(BUILD)/cluarun tests/torture/$$t.lua; done; \
+	  $(RUN) $(BUILD)/cluarun tests/limits.lua || echo "ended: limits, $$?"; \
+	} | awk -f tests/lib/kills.awk
 bench: all
 	$(Q)sh tests/bench/run $(BUILD)/cluarun
 

@@ -9,6 +9,7 @@
 --
 -- Functions run in the crew's section but where they say that they do not.
 local core = ...
+local misuse = core.load "poolcheck".misuse
 local primitives = core.cluarun
 local Thread, monotonic = primitives.Thread, primitives.monotonic
 local sleep_until = core.wait
@@ -300,13 +301,27 @@ local function keep_on(self)
   end
 end
 
---- Not in a section; once, at the beginning.
-function Base:start_keeper()
+-- Not in a section.
+local function start_keeper(self)
   self.watch = setmetatable({crew = self}, Watch)
   self.keeper = Thread {
     target = keep_on, args = {self}, name = self.name .. "Keeper", daemon = true
   }
   self.keeper:start()
+end
+
+--- Not in a section; once: `start_all` (in a section) starts the workers, then
+-- comes the keeper. If one is refused, those that have begun are ended, since
+-- nobody else would do it, and the error is raised.
+function Base:begin(start_all)
+  local ok, err = self:enter(function() return pcall(start_all, self) end)
+  if ok then ok, err = pcall(start_keeper, self) end
+  if ok then return end
+  self:enter(self.give_up, err)
+  if type(err) == "string" then -- its line is one of ours
+    misuse("%s", (err:gsub("^[^:]*:%d+: ", "")))
+  end
+  error(err, 0)
 end
 
 -- ---- the caller: a thread that calls callbacks ----

@@ -12,7 +12,6 @@ local core = ...
 local primitives = core.cluarun
 local Process, Queue, monotonic =
   primitives.Process, primitives.Queue, primitives.monotonic
-local check = core.load "poolcheck"
 local Base = core.load "poolbase"
 local new_functions = core.load "poolfunction"
 local work = core.load "poolworker"
@@ -471,14 +470,7 @@ local function forget(self, number)
 end
 
 local function start_all(self)
-  for _, lane in ipairs(self.lanes) do
-    local ok, err = pcall(start, self, lane)
-    if not ok then
-      lane.process = nil
-      self:give_up(err)
-      return err
-    end
-  end
+  for _, lane in ipairs(self.lanes) do start(self, lane) end
 end
 
 --- Not in a section: n workers, with the options of Pool.
@@ -491,12 +483,7 @@ function Crew.new(n, options)
   })
   self.functions = new_functions(function(number) forget(self, number) end)
   for i = 1, n do self.lanes[i] = new_lane(i) end
-  local err = self:enter(start_all)
-  if type(err) == "string" then -- with the line above: theirs is of interest
-    check.misuse("%s", (err:gsub("^[^:]*:%d+: ", "")))
-  end
-  if err then error(err, 0) end
-  self:start_keeper()
+  self:begin(start_all)
   return self
 end
 

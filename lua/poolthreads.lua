@@ -220,8 +220,7 @@ function Crew.new(n, options)
     shortest = math.huge, initializer = options.initializer,
     initargs = options.initargs
   })
-  self:enter(start_all)
-  self:start_keeper()
+  self:begin(start_all)
   return self
 end
 
