@@ -8,7 +8,7 @@ local function caller()
   while true do
     local info = debug.getinfo(level, "S")
     if not info then return level end
-    if info.what ~= "C" and not info.source:find "^@lua/pool" then
+    if info.what ~= "C" and not info.source:find "^@lua/%l*pool" then
       return level - 1
     end
     level = level + 1
@@ -18,6 +18,17 @@ end
 --- Misuse: raised where the pool was called.
 function M.misuse(format, ...)
   error(format:format(...), caller())
+end
+
+--- f(...), which makes a pool; what the system refuses is raised where the
+-- pool was asked for, not at a line in here.
+function M.made(f, ...)
+  local ok, result = pcall(f, ...)
+  if ok then return result end
+  local refused = type(result) == "string"
+    and result:match "^lua/pool%l*%.lua:%d+: (.*)$"
+  if refused then M.misuse("%s", refused) end
+  error(result, 0)
 end
 
 function M.bad(argument, name, format, ...)
