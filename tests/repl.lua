@@ -362,31 +362,37 @@ test("history: one that cannot be written is a warning", function()
   s:screen { "> 1 + 1|" }
 end)
 
-test("history: a full disk is a warning, and loses nothing", function()
-  local dir = session.home .. "/full/cluarun"
-  os.execute("mkdir -p " .. dir)
-  local entries = {}
-  for i = 1, 6001 do entries[i] = "#1700000000\nprint(" .. i .. ")\n" end
-  local all = table.concat(entries)
-  do
-    local f <close> = assert(io.open(dir .. "/history", "w"))
-    f:write(all)
-  end
-  -- No file may grow over 50 KB: writes end in the middle as on a full disk.
-  local s <close> = session.start {
-    env = { "XDG_STATE_HOME=" .. session.home .. "/full" }, program = "sh",
-    args = { "-c", "trap '' XFSZ; ulimit -f 100; exec " .. tap.program },
-  }
-  s:send "1 + 1\r"
-  s:expect "cannot keep the history in [^\n]*: File too large\n"
-  s:expect "> $"
-  s:send "2 + 2\r"
-  s:expect "\n4\n> $"
-  s:send(CTRL_D)
-  local f <close> = assert(io.open(dir .. "/history"))
-  tap.ok(f:read "a" == all, "the history is not what it was")
-  tap.eq(tap.run("ls " .. dir), "history\n")
-end)
+-- No file may grow over 51200 bytes: writes end in the middle, as on a full
+-- disk, be it of an entry or of a new file without the oldest ones.
+for name, size in pairs { ["an entry"] = 51190, ["a new file"] = 120000 } do
+  test("history: no room for " .. name .. " is a warning", function()
+    local dir = session.home .. "/" .. size .. "/cluarun"
+    os.execute("mkdir -p " .. dir)
+    local entry = "#1700000000\nprint(%05d)\n"
+    local entries = {}
+    for i = 1, size // #entry:format(0) do entries[i] = entry:format(i) end
+    local all = table.concat(entries)
+    do
+      local f <close> = assert(io.open(dir .. "/history", "w"))
+      f:write(all)
+    end
+    local s <close> = session.start {
+      env = { "XDG_STATE_HOME=" .. session.home .. "/" .. size },
+      program = "sh",
+      args = { "-c", "trap '' XFSZ; ulimit -f 100; exec " .. tap.program },
+    }
+    s:send "'a line longer than what is left'\r"
+    s:expect "cannot keep the history in [^\n]*: File too large\n"
+    s:expect "> $"
+    s:send "#'another line longer than that'\r"
+    s:expect "\n29\n> $"
+    s:send(CTRL_D)
+    local f <close> = assert(io.open(dir .. "/history"))
+    local left = f:read "a"
+    tap.ok(left == all, #left .. " bytes, not " .. #all)
+    tap.eq(tap.run("ls " .. dir), "history\n")
+  end)
+end
 
 test("history: the oldest entries go, the newest stay", function()
   local dir = session.home .. "/long/cluarun"
