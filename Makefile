@@ -5,6 +5,7 @@
 #   make docs          build/docs: the reference, definitions for editors
 #   make test          every test; `make check` adds lint
 #   make SANITIZER=address,undefined test        (or thread) in a build of its own
+#   make MINUTES=60 soak   the search for rare failures, also with sanitizers
 #
 # Everything generated lies in build/. V=1 shows the commands.
 
@@ -21,6 +22,7 @@ SANITIZER ?=
 # Older sanitizers do not hold their locks over a fork: a child may wait for ever.
 SANITIZER_CC ?= clang-19
 SECONDS ?= 60
+MINUTES ?= 10
 JOBS ?= $(shell nproc)
 
 VERSION = 0.1.0
@@ -223,6 +225,8 @@ torture: all $(C_HEAVY)
 	  tenths 1 $(BUILD)/cluarun tests/torture/fork_threads.lua; \
 	  tenths 2 $(BUILD)/cluarun tests/torture/pool.lua; \
 	} | awk -f tests/lib/kills.awk
+soak:
+	$(Q)sh tests/lib/soak.sh $(MINUTES) $(MAKE) --no-print-directory
 bench: all
 	$(Q)sh tests/bench/run $(BUILD)/cluarun
 
@@ -275,7 +279,7 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: all docs test check lint objects step torture bench demo deps \
+.PHONY: all docs test check lint objects step torture soak bench demo deps \
   install uninstall format clean
 .DELETE_ON_ERROR:
 
