@@ -125,13 +125,13 @@ test("file descriptors", function()
   })
 end)
 
--- root is never refused: another user then, who must be able to read the
--- program. Returns a command for `limited`, nil if there is none.
+-- root is never refused, and who else runs this has other processes, too: a
+-- user without any then, who must be able to read the program. Returns a command
+-- for `limited`, nil if there is none.
 local function few_processes(n)
-  local limit = "prlimit --nproc=" .. n .. " %s"
-  if tap.run "id -u" == "0\n" then
-    limit = "setpriv --reuid 54321 --regid 54321 --clear-groups " .. limit
-  end
+  local user = 50000 + getpid() % 10000 -- not that of a test beside this one
+  local limit = ("setpriv --reuid %d --regid %d --clear-groups "
+    .. "prlimit --nproc=%d %%s"):format(user, user, n)
   local _, _, status = tap.run(limit:format(tap.program .. " -v"))
   return status == 0 and limit or nil
 end
@@ -146,7 +146,7 @@ else
   test("processes", function()
     local refused = "SCRIPT:%d+: cannot start a thread: "
       .. "Resource temporarily unavailable"
-    -- Until a kill, one child takes all there is.
+    -- One child takes all there is until it is told to end.
     lines(limited("exec " .. processes, [[
       local stop = Event()
       local p = Process { target = stop.wait, args = { stop, 60 } }:start()
