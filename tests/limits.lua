@@ -126,8 +126,8 @@ test("file descriptors", function()
 end)
 
 -- root is never refused, and who else runs this has other processes, too: a
--- user without any then, who must be able to read the program. Returns a command
--- for `limited`, nil if there is none.
+-- user without any then, who must be able to read the program. Returns a
+-- command for `limited`, nil if there is none.
 local function few_processes(n)
   local user = 50000 + getpid() % 10000 -- not that of a test beside this one
   local limit = ("setpriv --reuid %d --regid %d --clear-groups "
