@@ -60,5 +60,5 @@ return function(n)
     n = check.count(n, "processes", 1, "Pool", MOST)
   end
   core.end_all = Base.end_all
-  return setmetatable({crew = Crew.new(n, options)}, Pool)
+  return setmetatable({crew = check.made(Crew.new, n, options)}, Pool)
 end

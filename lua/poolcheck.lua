@@ -20,6 +20,17 @@ function M.misuse(format, ...)
   error(format:format(...), caller())
 end
 
+--- f(...), which makes a pool; what the system refuses is raised where the
+-- pool was asked for, not at a line in here.
+function M.made(f, ...)
+  local ok, result = pcall(f, ...)
+  if ok then return result end
+  local refused = type(result) == "string"
+    and result:match "^lua/pool%l*%.lua:%d+: (.*)$"
+  if refused then M.misuse("%s", refused) end
+  error(result, 0)
+end
+
 function M.bad(argument, name, format, ...)
   M.misuse("bad argument #%d to '%s' (%s)", argument, name, format:format(...))
 end

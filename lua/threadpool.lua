@@ -20,5 +20,5 @@ return function(n)
     n = check.count(n, "processes", 1, "ThreadPool", MOST)
   end
   core.end_all = Base.end_all
-  return setmetatable({crew = Crew.new(n, options)}, ThreadPool)
+  return setmetatable({crew = check.made(Crew.new, n, options)}, ThreadPool)
 end

@@ -381,6 +381,68 @@ test("history: one that cannot be written is a warning", function()
   s:screen { "> 1 + 1|" }
 end)
 
+-- No file may grow over 51200 bytes: writes end in the middle, as on a full
+-- disk, be it of an entry or of a new file without the oldest ones.
+for name, size in pairs { ["an entry"] = 51190, ["a new file"] = 120000 } do
+  test("history: no room for " .. name .. " is a warning", function()
+    local dir = session.home .. "/" .. size .. "/cluarun"
+    os.execute("mkdir -p " .. dir)
+    local entry = "#1700000000\nprint(%05d)\n"
+    local entries = {}
+    for i = 1, size // #entry:format(0) do entries[i] = entry:format(i) end
+    local all = table.concat(entries)
+    do
+      local f <close> = assert(io.open(dir .. "/history", "w"))
+      f:write(all)
+    end
+    local s <close> = session.start {
+      env = { "XDG_STATE_HOME=" .. session.home .. "/" .. size },
+      program = "sh",
+      args = { "-c", "trap '' XFSZ; ulimit -f 100; exec " .. tap.program },
+    }
+    s:send "'a line longer than what is left'\r"
+    s:expect "cannot keep the history in [^\n]*: File too large\n"
+    s:expect "> $"
+    s:send "#'another line longer than that'\r"
+    s:expect "\n29\n> $"
+    s:send(CTRL_D)
+    local f <close> = assert(io.open(dir .. "/history"))
+    local left = f:read "a"
+    tap.ok(left == all, #left .. " bytes, not " .. #all)
+    tap.eq(tap.run("ls " .. dir), "history\n")
+  end)
+end
+
+-- A file system of a size, which only root can mount.
+local name = "history: a full disk does not cost what was there"
+if select(3, tap.run "unshare -m mount -t tmpfs none /mnt") ~= 0 then
+  tap.skip(name, "cannot mount here")
+else
+  tap.test(name, function()
+    local dir, copy = session.home .. "/mounted", session.home .. "/copy"
+    os.execute("mkdir -p " .. dir)
+    local s <close> = session.start { program = "unshare",
+      env = { "XDG_STATE_HOME=" .. dir }, args = { "-m", "sh", "-c", ([[
+        mount -t tmpfs -o size=180k none %s && mkdir %s/cluarun &&
+        for i in $(seq 10000 16000); do
+          printf '#1700000000\nprint(%%d)\n' $i
+        done >%s/cluarun/history && %s; cp %s/cluarun/history %s.new &&
+        mv %s.new %s
+      ]]):format(dir, dir, dir, tap.program, dir, copy, copy, copy) } }
+    s:send "1 + 1\r"
+    s:expect "\n2\n> $"
+    s:send(CTRL_D)
+    tap.eventually(30, function()
+      return os.rename(copy, copy) -- is it there?
+    end)
+    local f <close> = assert(io.open(copy))
+    local left = f:read "a"
+    for _, i in ipairs { 10000, 16000 } do
+      tap.ok(left:find("print(" .. i .. ")", 1, true), i .. " is lost")
+    end
+  end)
+end
+
 test("history: the oldest entries go, the newest stay", function()
   local dir = session.home .. "/long/cluarun"
   os.execute("mkdir -p " .. dir)

@@ -65,6 +65,19 @@ static int open_locked(void) {
   }
 }
 
+/* Has all of the history reached the file? readline does not notice a write of
+** which a full disk took only a part. */
+static bool is_whole(const char *file) {
+  struct stat st;
+  off_t size = 0;
+  for (HIST_ENTRY **e = history_list(); e != NULL && *e != NULL; e++) {
+    size += (off_t)strlen((*e)->line) + 1;
+    const char *stamp = (*e)->timestamp;
+    if (stamp != NULL && *stamp != '\0') size += (off_t)strlen(stamp) + 1;
+  }
+  return stat(file, &st) == 0 && st.st_size == size;
+}
+
 /* Replaces the file, which is locked, by one without the oldest entries. */
 static void drop_oldest(void) {
   char new_path[PATH + 4];
@@ -72,7 +85,8 @@ static void drop_oldest(void) {
   clear_history();
   read_history(path);
   stifle_history(KEEP);
-  if (write_history(new_path) != 0 || rename(new_path, path) != 0)
+  if (write_history(new_path) != 0 || !is_whole(new_path) ||
+      rename(new_path, path) != 0)
     unlink(new_path);
   unstifle_history();
 }
@@ -104,6 +118,14 @@ static bool is_last(const char *text) {
   return last != NULL && strcmp(last->line, text) == 0;
 }
 
+/* Appends an entry, whole or not at all. Returns 0 or an errno. */
+static int append(int fd, const char *stamp, const char *text) {
+  off_t end = lseek(fd, 0, SEEK_END);
+  if (dprintf(fd, "%s\n%s\n", stamp, text) >= 0) return 0;
+  int err = errno;
+  return end >= 0 && ftruncate(fd, end) != 0 ? errno : err;
+}
+
 const char *history_remember(const char *text) {
   char stamp[32];
   if (is_last(text)) return NULL;
@@ -113,7 +135,7 @@ const char *history_remember(const char *text) {
   if (path[0] == '\0') return NULL;
   int fd = open_locked();
   if (fd < 0) return cannot(errno);
-  int err = dprintf(fd, "%s\n%s\n", stamp, text) < 0 ? errno : 0;
+  int err = append(fd, stamp, text);
   close(fd);
   return err == 0 ? NULL : cannot(err);
 }
