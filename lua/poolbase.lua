@@ -9,7 +9,6 @@
 --
 -- Functions run in the crew's section but where they say that they do not.
 local core = ...
-local misuse = core.load "poolcheck".misuse
 local primitives = core.cluarun
 local Thread, monotonic = primitives.Thread, primitives.monotonic
 local sleep_until = core.wait
@@ -318,9 +317,6 @@ function Base:begin(start_all)
   if ok then ok, err = pcall(start_keeper, self) end
   if ok then return end
   self:enter(self.give_up, err)
-  if type(err) == "string" then -- its line is one of ours
-    misuse("%s", (err:gsub("^[^:]*:%d+: ", "")))
-  end
   error(err, 0)
 end
 

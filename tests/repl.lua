@@ -249,6 +249,18 @@ test("a signal ends it, with the terminal as it was", function(s)
   tap.eq(s:modes(), "canonical")
 end)
 
+test("Ctrl-C in a paste whose end was lost clears it", function(s)
+  -- The Ctrl-C comes at any point of it, the last ones most likely after it.
+  for i = 0, 4 do
+    s:send "\27[200~print 'pasted'"
+    sleep(i * 0.03)
+    s:send(CTRL_C)
+    s:expect "%^C\n> $"
+  end
+  s:send "print(6 * 7)\r"
+  s:expect "\n42\n> $"
+end)
+
 test("Tab completes", function(s)
   local function completes(typed, expected)
     s:send(typed .. "\t")

@@ -40,6 +40,9 @@ static int interrupt_key = CONTROL_C;
 static struct termios cooked; /* the terminal's modes without us */
 static int screen_fd = -1;
 static volatile sig_atomic_t raw, resized;
+static bool pasting;
+static char keys_to_come[8];
+static const char *next_key = keys_to_come;
 
 /* ---- the terminal's modes ---- */
 
@@ -112,14 +115,25 @@ static bool is_cancelled(void) {
   return cancel;
 }
 
+/* Ctrl-C, as a key. In a paste it would be one more character, and the mark of
+** the end may be lost, as Ctrl-C flushes the input: the paste is ended first. */
+static int cancel_key(void) {
+  if (!pasting) return interrupt_key;
+  pasting = false;
+  snprintf(keys_to_come, sizeof keys_to_come, "[201~%c", interrupt_key);
+  next_key = keys_to_come;
+  return '\033';
+}
+
 /* Readline reads by this, also where it reads on by itself, as in a paste. */
 static int get_key(FILE *in) {
   unsigned char key;
   (void)in;
+  if (*next_key != '\0') return (unsigned char)*next_key++;
   for (;;) {
-    if (is_cancelled()) return interrupt_key;
+    if (is_cancelled()) return cancel_key();
     while (!key_ready())
-      if (!wait_for_key()) return interrupt_key;
+      if (!wait_for_key()) return cancel_key();
     ssize_t n = read(STDIN_FILENO, &key, 1);
     if (n == 1) return key;
     if (n == 0 && (look() & (POLLHUP | POLLERR))) return EOF;
@@ -154,6 +168,13 @@ static int key_enter(int count, int key) {
   if (complete) return rl_newline(count, key);
   rl_insert_text("\n");
   return 0;
+}
+
+static int key_paste(int count, int key) {
+  pasting = true;
+  int err = rl_bracketed_paste_begin(count, key);
+  pasting = false;
+  return err;
 }
 
 static int key_tab(int count, int key) {
@@ -230,6 +251,7 @@ static void bind_keys(void) {
   bind(interrupt_key, key_cancel);
   if (suspend_key != _POSIX_VDISABLE) bind(suspend_key, key_suspend);
   rebind("\t", rl_complete, key_tab);
+  rebind("\033[200~", rl_bracketed_paste_begin, key_paste);
   rebind("\033[A", rl_get_previous_history, key_up);
   rebind("\033OA", rl_get_previous_history, key_up);
   rebind("\033[B", rl_get_next_history, key_down);

@@ -5,7 +5,7 @@ local tap <close> = dofile "tests/lib/tap.lua"
 
 local seconds = tonumber(arg[1]) or 10
 local WARM = 0.3 -- part of the time: what is kept for later use comes first
--- KiB that may come and go: OS threads that wait for use, their malloc's arenas.
+-- KiB that may come and go: OS threads that wait for use, and malloc's arenas.
 local ROOM = 4096 -- twice that under a sanitizer
 
 local function target(x) return x and x * 2 or 7 end
