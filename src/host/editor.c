@@ -40,9 +40,8 @@ static int interrupt_key = CONTROL_C;
 static struct termios cooked; /* the terminal's modes without us */
 static int screen_fd = -1;
 static volatile sig_atomic_t raw, resized;
-static bool pasting;
-static char keys_to_come[8];
-static const char *next_key = keys_to_come;
+static bool pasting, paste_cancelled;
+static const char *next_key = ""; /* keys that come before any others */
 
 /* ---- the terminal's modes ---- */
 
@@ -120,8 +119,8 @@ static bool is_cancelled(void) {
 static int cancel_key(void) {
   if (!pasting) return interrupt_key;
   pasting = false;
-  snprintf(keys_to_come, sizeof keys_to_come, "[201~%c", interrupt_key);
-  next_key = keys_to_come;
+  paste_cancelled = true;
+  next_key = "[201~";
   return '\033';
 }
 
@@ -172,9 +171,10 @@ static int key_enter(int count, int key) {
 
 static int key_paste(int count, int key) {
   pasting = true;
+  paste_cancelled = false;
   int err = rl_bracketed_paste_begin(count, key);
   pasting = false;
-  return err;
+  return paste_cancelled ? key_cancel(count, key) : err;
 }
 
 static int key_tab(int count, int key) {
