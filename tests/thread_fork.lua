@@ -43,7 +43,13 @@ test("a child loads a module that a thread of its parent loads", function()
   end
   local t = Thread { target = require, args = { "tests.slow" } }:start()
   loading:wait()
+  -- Threads of the child may have the addresses of the parent's.
+  local others = {}
+  for i = 1, 20 do others[i] = start(go.wait, go) end
   local p <close> = Process { target = function()
+    for _ = 1, 50 do
+      Thread { target = sleep, args = { 60 }, daemon = true }:start()
+    end
     return require "tests.slow".pid
   end }:start()
   local done, pid = pcall(p.result, p, 20)
@@ -51,6 +57,7 @@ test("a child loads a module that a thread of its parent loads", function()
   go:set()
   eq({ done, pid }, { true, p.pid })
   eq(t:result().pid, root)
+  for i = 1, #others do others[i]:join() end
   package.preload["tests.slow"], package.loaded["tests.slow"] = nil, nil
 end)
 

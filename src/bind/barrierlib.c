@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "marshal.h"
+#include "registry.h"
 
 static const char actions; /* registry: userdata -> its action */
 

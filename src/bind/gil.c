@@ -461,6 +461,7 @@ static void vanish(struct cr_gil *g, struct cr_thread *t) {
   }
   g->threads = g->main = t;
   g->stale = true;
+  g->generation++;
   t->daemon = false;
   t->next = t->previous = NULL;
   atomic_store(&g->count, 1);

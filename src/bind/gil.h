@@ -39,6 +39,7 @@ struct cr_gil {
   struct cr_thread *main;
   uint32_t made; /* Threads made that have no name but a number */
   bool stale;    /* after a fork: Threads that vanished are still kept alive */
+  uint32_t generation;       /* counts the forks in which threads vanished */
   atomic_int count;          /* how many; read by all */
   atomic_int references;     /* records, and the state */
   _Atomic(int64_t) interval; /* ns that a thread may run while others want to */

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "gil.h"
-#include "object.h"
 #include "raw.h"
+#include "registry.h"
 #include "state.h"
 
 static const char key; /* registry: coroutine, weak -> its hook function */

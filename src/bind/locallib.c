@@ -5,7 +5,7 @@
 */
 #include <lauxlib.h>
 
-#include "object.h"
+#include "registry.h"
 #include "task.h"
 #include "thread.h"
 

@@ -10,6 +10,7 @@
 
 #include <lauxlib.h>
 
+#include "registry.h"
 #include "sendenv.h"
 
 enum { PARTS = 3, WIDEST = 1000 }; /* larger tables are data, not libraries */
@@ -145,7 +146,7 @@ static void note_addresses(lua_State *L) {
 }
 
 static int rebuild(lua_State *L) {
-  cr_env_new_weak(L, "k");
+  cr_new_weak(L, "k");
   lua_rawgeti(L, 1, CR_ENV_LOADED);
   for (int depth = 0; depth < PARTS; depth++) note_modules(L, false, depth);
   for (int depth = 0; depth < PARTS; depth++) note_modules(L, true, depth);

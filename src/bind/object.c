@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "describe.h"
+#include "registry.h"
 #include "synch.h"
 
 static const char types_key;    /* registry: type -> metatable */
@@ -29,18 +30,6 @@ static int index_of(enum cr_type type, bool bounded) {
 static bool is_bounded(struct cr_block *b) {
   return type_of(b) == CR_SEMAPHORE &&
          cr_semaphore_bounded((struct cr_semaphore *)b);
-}
-
-void cr_push_table(lua_State *L, const void *key, const char *mode) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushstring(L, mode);
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, key);
 }
 
 struct cr_object *cr_object_test(lua_State *L, int arg) {

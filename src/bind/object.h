@@ -44,10 +44,6 @@ void cr_object_close(lua_State *L, struct cr_object *o);
 ** caller keeps alive meanwhile (one more handle is taken if there is none). */
 void cr_object_push_shared(lua_State *L, struct cr_block *block);
 
-/* Pushes the table that the registry has under the key, made at first use with
-** that __mode: "k", "v", or "" (nothing in it is weak). */
-void cr_push_table(lua_State *L, const void *key, const char *mode);
-
 /* Argument checks. cr_object_check raises "bad argument #n ... (Queue
 ** expected, got ...)"; closed ones raise too. cr_object_test takes any
 ** synchronisation object, closed or not, gives NULL for anything else and

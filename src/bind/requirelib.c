@@ -7,6 +7,7 @@
 #include <lualib.h>
 
 #include "object.h"
+#include "registry.h"
 #include "state.h"
 #include "thread.h"
 #include "watch.h"
@@ -16,32 +17,45 @@ static const char
 static const char waiting_key; /* registry: record -> the name it waits for */
 static cr_word loaded;         /* rings whenever a module is done */
 
-static void push_table(lua_State *L, const char *key) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE) return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, key);
+/* The table of loaders is on top: lets go of all but that one, and of all that
+** waited. */
+static void purge(lua_State *L, const void *survivor) {
+  for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+    if (lua_touserdata(L, -1) == survivor) continue;
+    lua_pushvalue(L, -2);
+    lua_pushnil(L);
+    lua_rawset(L, -5);
+  }
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &waiting_key);
 }
 
-/* A thread of the parent's that was loading is not in the child of a fork. */
-static bool is_here(lua_State *L, const void *t) {
+/* Pushes the table of loaders; at 0 it has the generation that they are of. In the
+** child of a fork its parent's other threads load nothing. */
+static void push_loaders(lua_State *L) {
+  cr_push_table(L, &loading_key, "");
   const struct cr_thread *me = cr_thread_of(L);
-  const struct cr_thread *o = me != NULL ? me->gil->threads : NULL;
-  while (o != NULL && o != t) o = o->next;
-  return o != NULL;
+  if (me == NULL) return;
+  lua_Integer generation = me->gil->generation;
+  lua_rawgeti(L, -1, 0);
+  bool stale = lua_tointeger(L, -1) != generation;
+  lua_pop(L, 1);
+  if (!stale) return;
+  purge(L, me->gil->main);
+  lua_pushinteger(L, generation);
+  lua_rawseti(L, -2, 0);
 }
 
 static void *loader_of(lua_State *L, const char *name) {
-  push_table(L, &loading_key);
+  push_loaders(L);
   lua_getfield(L, -1, name);
   void *t = lua_touserdata(L, -1);
   lua_pop(L, 2);
-  return t != NULL && is_here(L, t) ? t : NULL;
+  return t;
 }
 
 static void set_loader(lua_State *L, const char *name, void *t) {
-  push_table(L, &loading_key);
+  push_loaders(L);
   if (t != NULL)
     lua_pushlightuserdata(L, t);
   else
@@ -53,7 +67,7 @@ static void set_loader(lua_State *L, const char *name, void *t) {
 /* Does t, directly or by others, wait for what `me` is loading? */
 static bool waits_for(lua_State *L, void *t, const void *me) {
   int top = lua_gettop(L);
-  push_table(L, &waiting_key);
+  cr_push_table(L, &waiting_key, "");
   while (t != NULL && t != me) {
     if (lua_rawgetp(L, top + 1, t) != LUA_TSTRING) break;
     t = loader_of(L, lua_tostring(L, -1));
@@ -64,7 +78,7 @@ static bool waits_for(lua_State *L, void *t, const void *me) {
 }
 
 static void set_waiting(lua_State *L, void *me, bool waits) {
-  push_table(L, &waiting_key);
+  cr_push_table(L, &waiting_key, "");
   if (waits)
     lua_pushvalue(L, 1);
   else

@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 
 #include "marshal.h"
+#include "registry.h"
 
 static const char env_key;
 
@@ -27,16 +28,8 @@ int cr_env_call(lua_State *L, int env, lua_CFunction f, int n) {
   return status;
 }
 
-void cr_env_new_weak(lua_State *L, const char *mode) {
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushstring(L, mode);
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-}
-
 static void set_weak(lua_State *L, const char *mode, enum cr_env field) {
-  cr_env_new_weak(L, mode);
+  cr_new_weak(L, mode);
   lua_rawseti(L, -2, field);
 }
 

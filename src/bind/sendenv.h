@@ -34,7 +34,4 @@ void cr_env_push(lua_State *L);
 ** LUA_OK. */
 int cr_env_call(lua_State *L, int env, lua_CFunction f, int n);
 
-/* Pushes a new table whose __mode is `mode`. Raises. */
-void cr_env_new_weak(lua_State *L, const char *mode);
-
 #endif

@@ -11,6 +11,7 @@
 #include "message.h"
 #include "object.h"
 #include "process.h"
+#include "registry.h"
 #include "result.h"
 #include "state.h"
 #include "task.h"
@@ -34,16 +35,10 @@ static void purge(lua_State *L) {
 
 /* Pushes the table of running ones. */
 static void push_running(lua_State *L) {
-  struct cr_thread *t = cr_thread_of(L);
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key) == LUA_TTABLE) {
-    if (t->gil->stale) purge(L);
-    t->gil->stale = false;
-    return;
-  }
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
+  struct cr_gil *g = cr_thread_of(L)->gil;
+  cr_push_table(L, &key, "");
+  if (g->stale) purge(L);
+  g->stale = false;
 }
 
 /* Keeps the Thread at that index alive, or lets go of it (0). */
