@@ -357,8 +357,7 @@ tap.test("unreferenced processes are joined at the end", function()
   ]]
   tap.eq(err, "")
   tap.eq(status, 0)
-  local lines = {}
-  for line in out:gmatch "[^\n]+" do lines[#lines + 1] = line end
+  local lines = tap.lines(out)
   tap.eq(lines[1], "3")
   table.sort(lines)
   tap.eq(lines, { "1", "2", "3", "3" })

@@ -10,12 +10,6 @@ do
   readme = f:read "a"
 end
 
-local function lines_of(text)
-  local list = {}
-  for line in text:gmatch "[^\n]+" do list[#list + 1] = line end
-  return list
-end
-
 -- Pids and addresses as \1, white space as one blank.
 local function plain(text)
   return (text:gsub("0x%x+", "\1"):gsub("%d%d+", "\1")
@@ -23,7 +17,7 @@ local function plain(text)
 end
 
 local function sorted(text)
-  local list = lines_of(plain(text))
+  local list = tap.lines(plain(text))
   table.sort(list)
   return table.concat(list, "\n")
 end
@@ -36,14 +30,14 @@ tap.test("the first example prints what is below it", function()
   eq(sorted(out), sorted(shown))
   eq(err, "")
   eq(status, 0)
-  ok(#lines_of(code) <= 15, "a short example")
+  ok(#tap.lines(code) <= 15, "a short example")
 end)
 
 -- One input of the session and what follows it on the screen.
 local function turns()
   local text = readme:match "\n```\n%$ build/cluarun\n(.-)\n```\n"
   local list = {}
-  for _, line in ipairs(lines_of(text)) do
+  for _, line in ipairs(tap.lines(text)) do
     local input = line:match "^>>? (.*)$"
     if input then list[#list + 1] = { prompt = line:match "^>+", input = input,
       output = "" }
@@ -120,7 +114,7 @@ end
 tap.test("the primitives of the table are there", function()
   local n = 0
   local rows = readme:match "| primitives | |\n.-\n(.-)\n\n"
-  for _, row in ipairs(lines_of(rows)) do n = n + check_names(row) end
+  for _, row in ipairs(tap.lines(rows)) do n = n + check_names(row) end
   ok(n > 30, n .. " names")
 end)
 

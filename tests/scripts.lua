@@ -12,12 +12,6 @@ local order = {
   gil = "^one after the other.*two threads.*two processes",
 }
 
-local function lines_of(text)
-  local lines = {}
-  for line in text:gmatch "[^\n]+" do lines[#lines + 1] = line end
-  return lines
-end
-
 -- The expected lines as patterns.
 local function expected(path)
   local list = {}
@@ -56,7 +50,7 @@ for _, name in ipairs {
       tap.program .. " " .. path .. " " .. (arguments[name] or ""))
     tap.eq(err, "")
     tap.eq(status, 0)
-    local patterns, lines = expected(path), lines_of(out)
+    local patterns, lines = expected(path), tap.lines(out)
     compare(patterns, lines)
     if order[name] then tap.ok(out:find(order[name]), out) end
     if name ~= "multicore" then tap.eq(#lines, #patterns, "lines") end

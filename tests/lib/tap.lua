@@ -123,6 +123,13 @@ function M.skip(name, why)
   report(true, name, why)
 end
 
+--- The lines of a text that are not empty.
+function M.lines(text)
+  local list = {}
+  for line in text:gmatch "[^\n]+" do list[#list + 1] = line end
+  return list
+end
+
 --- Quotes for the shell.
 function M.quote(s)
   return "'" .. tostring(s):gsub("'", "'\\''") .. "'"
