@@ -261,53 +261,49 @@ test("Ctrl-C in a paste whose end was lost clears it", function(s)
   s:expect "\n42\n> $"
 end)
 
+-- Tab makes that of what was typed.
+local function completes(s, typed, expected)
+  s:send(typed .. "\t")
+  s:screen { "> " .. expected .. "|" }
+  s:send(CTRL_C)
+  s:expect "%^C\n> $"
+end
+
 test("Tab completes", function(s)
-  local function completes(typed, expected)
-    s:send(typed .. "\t")
-    s:screen { "> " .. expected .. "|" }
-    s:send(CTRL_C)
-    s:expect "%^C\n> $"
-  end
   s:send "q = Queue() t = {alpha = {beta = 1}, x = {gamma = 1}, f = print}\r"
   s:expect "print}\n> $"
   s:send "p = Process{target = print} v = Value(1) b = Queue(2)\r"
   s:expect "Queue%(2%)\n> $"
-  completes("whi", "while")
-  completes("x = Semaph", "x = Semaphore")
-  completes("t.al", "t.alpha")
-  completes("t.alpha.b", "t.alpha.beta")
-  completes("t['x'].g", "t['x'].gamma")
-  completes("#t.al", "#t.alpha")
-  completes("t:", "t:f")
-  completes("q:put_", "q:put_nowait")
-  completes("b:task", "b:task_done")
-  completes("p.exit", "p.exitcode")
-  completes("p:termi", "p:terminate")
-  completes("v:ad", "v:add")
-  completes("v.val", "v.value")
-  completes("string.gm", "string.gmatch")
-  completes("('x' .. q):nothi", "('x' .. q):nothi")
-  completes("'a' .. coroutine.w", "'a' .. coroutine.wrap")
-  completes("-- whi", "-- whi")
+  completes(s, "whi", "while")
+  completes(s, "x = Semaph", "x = Semaphore")
+  completes(s, "t.al", "t.alpha")
+  completes(s, "t.alpha.b", "t.alpha.beta")
+  completes(s, "t['x'].g", "t['x'].gamma")
+  completes(s, "#t.al", "#t.alpha")
+  completes(s, "t:", "t:f")
+  completes(s, "q:put_", "q:put_nowait")
+  completes(s, "b:task", "b:task_done")
+  completes(s, "p.exit", "p.exitcode")
+  completes(s, "p:termi", "p:terminate")
+  completes(s, "v:ad", "v:add")
+  completes(s, "v.val", "v.value")
+  completes(s, "string.gm", "string.gmatch")
+  completes(s, "('x' .. q):nothi", "('x' .. q):nothi")
+  completes(s, "'a' .. coroutine.w", "'a' .. coroutine.wrap")
+  completes(s, "-- whi", "-- whi")
 end)
 
 test("Tab runs nothing of the script's, whatever it has made of things",
   function(s)
-    local function completes(typed, expected)
-      s:send(typed .. "\t")
-      s:screen { "> " .. expected .. "|" }
-      s:send(CTRL_C)
-      s:expect "%^C\n> $"
-    end
     s:send "f = function() print 'looked' end\r"
     s:expect "end\n> $"
     s:send "package.path = setmetatable({}, {__tostring = f})\r"
     s:expect "f}%)\n> $"
-    completes("require 'cluar", "require 'cluarun'")
+    completes(s, "require 'cluar", "require 'cluarun'")
     s:send "package = nil table = nil\r"
     s:expect "nil\n> $"
-    completes("require 'cluar", "require 'cluar")
-    completes("x = Semaph", "x = Semaphore")
+    completes(s, "require 'cluar", "require 'cluar")
+    completes(s, "x = Semaph", "x = Semaphore")
   end)
 
 test("Tab lists what is possible, and indents a new line", function(s)
