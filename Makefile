@@ -99,7 +99,8 @@ $(BUILD)/bind/%.o: INC = -Isrc/base -Isrc/sync -Isrc/bind -Iinclude \
 $(BUILD)/host/%.o: INC = -Iinclude $(LUA_CFLAGS)
 $(BUILD)/tool/%.o: INC = $(LUA_CFLAGS)
 $(BUILD)/tests/c/%: INC = -Isrc/base -Isrc/sync
-$(BUILD)/tests/c/embed $(BUILD)/tests/c/host/%: INC = -Iinclude $(LUA_CFLAGS)
+$(BUILD)/tests/c/embed $(BUILD)/tests/c/host/%: INC = -Iinclude -Itests/c \
+  $(LUA_CFLAGS)
 
 $(BUILD)/%.o: src/%.c
 	$(Q)mkdir -p $(@D)

@@ -7,13 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static int number;
-static bool failed;
-
-static void check(bool good, const char *name) {
-  printf("%sok %d - %s\n", good ? "" : "not ", ++number, name);
-  if (!good) failed = true;
-}
+#include "lib/tap.h"
 
 /* Runs a chunk and compares what it returns. */
 static bool gives(lua_State *L, const char *chunk, const char *expected) {
@@ -43,37 +37,35 @@ int main(void) {
   luaL_requiref(b, "cluarun", luaopen_cluarun, 0);
   lua_pop(b, 1);
 
-  check(gives(a, "return type(Queue)", "function"), "openlibs makes globals");
-  check(gives(a, "return require 'cluarun'.Queue == Queue", "true"),
-        "and the module is the same");
-  check(gives(b, "return type(Queue)", "nil"), "luaopen makes none");
-  check(gives(b, "return type(require 'cluarun'.Queue)", "function"),
-        "but a module");
-  check(gives(b, "return require 'cluarun' == package.loaded.cluarun", "true"),
-        "one table");
-  check(luaopen_cluarun(b) == 1 &&
-            gives(b, "return require 'cluarun' == package.loaded.cluarun",
-                  "true"),
-        "the same when it is opened again");
-  check(gives(a, in_child, "sent"), "a child sends");
-  check(gives(a, "local t = {} for i = 1, 1e5 do t[i] = {} end return #t",
-              "100000"),
-        "tables from an adopted heap");
+  ok(gives(a, "return type(Queue)", "function"), "openlibs makes globals");
+  ok(gives(a, "return require 'cluarun'.Queue == Queue", "true"),
+     "and the module is the same");
+  ok(gives(b, "return type(Queue)", "nil"), "luaopen makes none");
+  ok(gives(b, "return type(require 'cluarun'.Queue)", "function"),
+     "but a module");
+  ok(gives(b, "return require 'cluarun' == package.loaded.cluarun", "true"),
+     "one table");
+  ok(luaopen_cluarun(b) == 1 &&
+         gives(b, "return require 'cluarun' == package.loaded.cluarun", "true"),
+     "the same when it is opened again");
+  ok(gives(a, in_child, "sent"), "a child sends");
+  ok(gives(a, "local t = {} for i = 1, 1e5 do t[i] = {} end return #t",
+           "100000"),
+     "tables from an adopted heap");
   lua_close(a);
-  check(gives(b, "local t = {} for i = 1, 1e5 do t[i] = {} end return #t",
-              "100000"),
-        "closing one state leaves the other");
+  ok(gives(b, "local t = {} for i = 1, 1e5 do t[i] = {} end return #t",
+           "100000"),
+     "closing one state leaves the other");
   cluarun_unlock(b);
   cluarun_lock(b);
   lua_close(b);
   char name[] = "cluarun", option[] = "-e";
   char quiet[] = "x = 1";
   char *quiet_argv[] = {name, option, quiet, NULL};
-  check(cluarun_main(3, quiet_argv) == 0, "the command as a function");
+  ok(cluarun_main(3, quiet_argv) == 0, "the command as a function");
   char bad[] = "error('expected', 0)";
   char *bad_argv[] = {name, option, bad, NULL};
   if (freopen("/dev/null", "w", stderr) == NULL) return 1;
-  check(cluarun_main(3, bad_argv) == 1, "a second time, with an error");
-  printf("1..%d\n", number);
-  return failed;
+  ok(cluarun_main(3, bad_argv) == 1, "a second time, with an error");
+  return tap_end();
 }

@@ -12,16 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/tap.h"
+
 enum { PATIENCE = 60000 }; /* ms */
-
-static int number;
-static bool failed;
-
-static void check(bool good, const char *name) {
-  printf("%sok %d - %s\n", good ? "" : "not ", ++number, name);
-  fflush(stdout);
-  if (!good) failed = true;
-}
 
 /* Ends when the thread sleeps in openat (257). */
 static const char opening[] =
@@ -38,7 +31,7 @@ static void open_in_thread(lua_State *L, const char *name) {
   lua_pushstring(L, name);
   bool good = lua_pcall(L, 1, 0, 0) == LUA_OK;
   if (!good) printf("# %s\n", luaL_tolstring(L, -1, NULL));
-  check(good, "a thread waits for the other side of a named pipe");
+  ok(good, "a thread waits for the other side of a named pipe");
 }
 
 /* Does the pipe lose its last reader? */
@@ -48,21 +41,20 @@ static bool loses_reader(int fd) {
 }
 
 int main(void) {
-  char folder[] = "/tmp/closing.XXXXXX", name[64];
+  char folder[] = P_tmpdir "/closing.XXXXXX", name[64];
   if (mkdtemp(folder) == NULL) return 1;
   snprintf(name, sizeof name, "%s/pipe", folder);
   signal(SIGPIPE, SIG_IGN);
-  check(mkfifo(name, 0600) == 0, "a named pipe");
+  ok(mkfifo(name, 0600) == 0, "a named pipe");
   lua_State *L = luaL_newstate();
   cluarun_openlibs(L);
   open_in_thread(L, name);
   lua_close(L);
   int fd = open(name, O_WRONLY | O_NONBLOCK);
-  check(fd >= 0, "it waits on when its state is closed");
-  check(loses_reader(fd), "what it opened then is closed again");
+  ok(fd >= 0, "it waits on when its state is closed");
+  ok(loses_reader(fd), "what it opened then is closed again");
   close(fd);
   unlink(name);
   rmdir(folder);
-  printf("1..%d\n", number);
-  return failed;
+  return tap_end();
 }

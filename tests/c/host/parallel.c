@@ -10,16 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/tap.h"
+
 enum { STATES = 4, GUESTS = 4, ROUNDS = 200 };
-
-static int number;
-static bool failed;
-
-static void check(bool good, const char *name) {
-  printf("%sok %d - %s\n", good ? "" : "not ", ++number, name);
-  fflush(stdout);
-  if (!good) failed = true;
-}
 
 /* Runs a chunk: did it return true? */
 static bool holds(lua_State *L, const char *chunk) {
@@ -136,30 +129,30 @@ static void test_guests(void) {
   cluarun_openlibs(L);
   lua_register(L, "block", block);
   lua_register(L, "unblock", unblock);
-  check(holds(L, "local t = Thread { target = block }:start()\n"
-                 "Thread { target = unblock }:start():join()\n"
-                 "return t:result()"),
-        "a C function that blocks lets the other threads run");
+  ok(holds(L, "local t = Thread { target = block }:start()\n"
+              "Thread { target = unblock }:start():join()\n"
+              "return t:result()"),
+     "a C function that blocks lets the other threads run");
   holds(L, "count, l, q = 0, Local(), Queue() return true");
   atomic_store(&good, 0);
   cluarun_unlock(L);
   in_threads(visit, GUESTS, L);
   cluarun_lock(L);
-  check(atomic_load(&good) == GUESTS * ROUNDS,
-        "a host's threads take turns in one state");
-  check(holds(L, "return count == 800 and l.x == nil"),
-        "each with thread-local fields of its own");
-  check(holds(L, "collectgarbage() return #threads() == 1"),
-        "they are gone when they have ended");
+  ok(atomic_load(&good) == GUESTS * ROUNDS,
+     "a host's threads take turns in one state");
+  ok(holds(L, "return count == 800 and l.x == nil"),
+     "each with thread-local fields of its own");
+  ok(holds(L, "collectgarbage() return #threads() == 1"),
+     "they are gone when they have ended");
   pthread_t t;
   atomic_store(&good, 0);
   pthread_create(&t, NULL, put_one, L);
-  check(holds(L, "return q:get():find '^Dummy%-%d+$'"),
-        "one comes in while the main thread waits");
+  ok(holds(L, "return q:get():find '^Dummy%-%d+$'"),
+     "one comes in while the main thread waits");
   cluarun_unlock(L);
   pthread_join(t, NULL);
   cluarun_lock(L);
-  check(atomic_load(&good) == 1, "and goes on");
+  ok(atomic_load(&good) == 1, "and goes on");
   lua_close(L);
 }
 
@@ -178,21 +171,20 @@ static void test_left_behind(void) {
   lua_State *L;
   in_threads(open_only, 1, &L);
   cluarun_lock(L);
-  check(holds(L, "return #q:get() == 3 and not main_thread():is_alive()"),
-        "a state goes on when the thread that opened it has ended");
-  check(holds(L, "return Process { target = getpid }:start():result() > 0"),
-        "also with processes");
+  ok(holds(L, "return #q:get() == 3 and not main_thread():is_alive()"),
+     "a state goes on when the thread that opened it has ended");
+  ok(holds(L, "return Process { target = getpid }:start():result() > 0"),
+     "also with processes");
   lua_close(L);
 }
 
 int main(void) {
   atomic_store(&good, 0);
   in_threads(live, STATES, NULL);
-  check(atomic_load(&good) == STATES, "states run in parallel threads");
+  ok(atomic_load(&good) == STATES, "states run in parallel threads");
   in_threads(live, STATES, NULL);
-  check(atomic_load(&good) == 2 * STATES, "and others after them");
+  ok(atomic_load(&good) == 2 * STATES, "and others after them");
   test_guests();
   test_left_behind();
-  printf("1..%d\n", number);
-  return failed;
+  return tap_end();
 }
