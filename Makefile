@@ -27,9 +27,9 @@ JOBS ?= $(shell nproc)
 
 VERSION = 0.1.0
 SONAME = libcluarun.so.0
-PACKAGES = make gcc binutils libc6-dev pkg-config liblua5.4-dev lua5.4 \
-  libreadline-dev lua-check clang clang-format clang-tidy cppcheck clang-19 \
-  libclang-rt-19-dev perl procps python3-minimal util-linux
+BUILDING = make gcc binutils libc6-dev pkg-config liblua5.4-dev libreadline-dev
+PACKAGES = $(BUILDING) lua5.4 lua-check clang clang-format clang-tidy cppcheck \
+  clang-19 libclang-rt-19-dev perl procps python3-minimal util-linux
 
 # Flags. pkg-config is asked late, so that `make deps` can install it first.
 BUILD = build$(addprefix /,$(SANITIZER))
@@ -254,7 +254,7 @@ bench: all
 	$(Q)sh tests/bench/run $(BUILD)/cluarun
 
 demo:
-	$(Q)$(MAKE) --no-print-directory deps
+	$(Q)$(MAKE) --no-print-directory deps PACKAGES='$(BUILDING)'
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)$(BUILD)/cluarun scripts/queue.lua
 
