@@ -390,8 +390,8 @@ promise(heading, "(for a lock, a queue, a file, a command): the others of its"
   os.remove(fifo)
 end)
 
--- The benchmark says how soon. Without the promise each turn would come after the
--- switch interval, all of them after 200 seconds.
+-- The benchmark says how soon. Without the promise each turn would come after
+-- the switch interval, all of them after 200 seconds.
 promise(heading,
   "One that wakes gets its turn within a fraction of a millisecond,"
     .. " also next to one that computes",

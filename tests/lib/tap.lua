@@ -125,9 +125,9 @@ end
 
 --- The lines of a text that are not empty.
 function M.lines(text)
-  local list = {}
-  for line in text:gmatch "[^\n]+" do list[#list + 1] = line end
-  return list
+  local lines = {}
+  for line in text:gmatch "[^\n]+" do lines[#lines + 1] = line end
+  return lines
 end
 
 --- Quotes for the shell.
