@@ -89,8 +89,8 @@ end)
 local function compile(name, source, libs)
   local here = tap.run "pwd":match "[^\n]+"
   local _, err, status = run(string.format(
-    "${CC:-cc} -std=c11 -Wall -Werror -pthread -o %s %s/%s"
-    .. " $(%s--cflags cluarun) %s", name, here, source, pkg_config, libs))
+    "${CC:-cc} -std=c11 -Wall -Werror -pthread -I%s/tests/c -o %s %s/%s"
+    .. " $(%s--cflags cluarun) %s", here, name, here, source, pkg_config, libs))
   return tap.ok(status == 0, err)
 end
 
