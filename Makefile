@@ -66,6 +66,8 @@ HOST_OBJECTS = $(call objects,host) $(BUILD)/bind/interpose.o
 LUA_FILES = $(wildcard lua/*.lua)
 C_TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/c/*.c \
   tests/c/bind/*.c tests/c/host/*.c))
+FUZZED = decode options complete
+FUZZ_REPLAYS = $(FUZZED:%=$(BUILD)/tests/fuzz/replay_%)
 C_HEAVY = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/c/heavy/*.c))
 LUA_TESTS = $(wildcard tests/*.lua tests/regress/*.lua)
 ifneq ($(SANITIZER),)
@@ -80,13 +82,14 @@ ifeq ($(SANITIZER),thread)
 RUN = env CLUARUN_SWITCH=1000 TSAN_OPTIONS=$(SYMBOLIZER):atexit_sleep_ms=0:$\
   suppressions=tests/lib/tsan.supp
 C_TESTS := $(filter %/c/join %/c/lock,$(C_TESTS))
+FUZZ_REPLAYS =
 LUA_TESTS = $(patsubst %,tests/%.lua,thread thread_sync thread_end local \
   io_threads pool_threads deadlock_threads hooks pipe lock event wait_any)
 endif
 PRODUCTS = $(addprefix $(BUILD)/,cluarun libcluarun.a libcluarun.so cluarun.so \
   cluarun.pc)
 C_FILES = $(wildcard include/*.h src/*/*.[ch] tests/c/*.[ch] \
-  tests/c/*/*.[ch])
+  tests/c/*/*.[ch] tests/fuzz/*.[ch])
 LUA_CHECKED = $(LUA_FILES) $(wildcard src/tool/*.lua scripts/*.lua tests/*.lua tests/*/*.lua)
 
 all: $(PRODUCTS)
@@ -176,6 +179,19 @@ $(BUILD)/tests/c/bind/%: tests/c/bind/%.c $(BUILD)/libcluarun.a
 	$(Q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) $(INC) -o $@ $< \
 	  $(BUILD)/libcluarun.a $(ALL_LDFLAGS) $(LUA_STATIC) -lm -ldl
+# Fuzz targets, for libFuzzer and for the inputs that are kept. They use all layers.
+FUZZ_TEST = mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -Isrc/base -Isrc/sync \
+  -Isrc/bind -Iinclude -Itests/c $(LUA_CFLAGS) -DTARGET='"$*"' -o $@ \
+  $(filter %.c,$^) $(BUILD)/libcluarun.a $(ALL_LDFLAGS) $(LUA_STATIC) -lm -ldl
+fuzz_source = tests/fuzz/$(if $(wildcard tests/fuzz/$(1).c),$(1),script).c
+.SECONDEXPANSION:
+$(BUILD)/tests/fuzz/replay_%: tests/fuzz/replay.c $$(call fuzz_source,$$*) \
+    $(BUILD)/libcluarun.a
+	$(call say,CC,$@)$(FUZZ_TEST)
+$(BUILD)/tests/fuzz/fuzz_%: $$(call fuzz_source,$$*) $(BUILD)/libcluarun.a
+	$(call say,CC,$@)$(FUZZ_TEST) -fsanitize=fuzzer
+$(BUILD)/tests/fuzz/seed: tests/fuzz/seed.c $(BUILD)/libcluarun.a
+	$(call say,CC,$@)$(FUZZ_TEST)
 # Pseudo terminals, for the tests in Lua.
 $(BUILD)/tests/pty.so: INC = $(LUA_CFLAGS)
 $(BUILD)/tests/pty.so: tests/c/lib/ptylib.c
@@ -189,8 +205,8 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libcore.a
 
 PROVE = prove --norc --merge --timer --failures --comments -j$(JOBS) \
   --exec 'sh tests/lib/run.sh $(BUILD) $(RUN)'
-test: all docs $(C_TESTS) $(BUILD)/tests/pty.so
-	$(Q)$(PROVE) $(LUA_TESTS) $(C_TESTS) | awk -f tests/lib/count.awk
+test: all docs $(C_TESTS) $(FUZZ_REPLAYS) $(BUILD)/tests/pty.so
+	$(Q)$(PROVE) $(LUA_TESTS) $(C_TESTS) $(FUZZ_REPLAYS) | awk -f tests/lib/count.awk
 
 # The reference, and definitions for lua-language-server.
 docs: $(BUILD)/docs/reference.md $(BUILD)/docs/cluarun.d.lua
@@ -250,6 +266,31 @@ soak: all $(C_HEAVY) $(BUILD)/tests/pty.so
 	  for t in $(SOAKED); do share $(BUILD)/cluarun tests/torture/$$t.lua; done; \
 	  $(RUN) $(BUILD)/cluarun tests/limits.lua || echo "ended: limits, $$?"; \
 	} | awk -f tests/lib/kills.awk
+# Inputs that libFuzzer makes up. What it finds wrong lies in build/fuzz; what is
+# worth keeping comes into tests/fuzz/corpus with `make corpus`.
+FUZZ = build/fuzz
+# (Looking for leaks after every input takes nine tenths of the time.)
+FUZZ_OPTIONS = -timeout=20 -rss_limit_mb=2000 -detect_leaks=0
+fuzz: fuzzers
+	$(Q)good=yes; for t in $(FUZZED); do \
+	  $(FUZZ)/tests/fuzz/fuzz_$$t $(FUZZ_OPTIONS) -artifact_prefix=$(FUZZ)/$$t- \
+	    -max_total_time=$$(($(MINUTES) * 60 / $(words $(FUZZED)))) \
+	    $(FUZZ)/corpus/$$t tests/fuzz/corpus/$$t || good=no; \
+	done; [ $$good = yes ]
+corpus: fuzzers
+	$(Q)for t in $(FUZZED); do \
+	  $(FUZZ)/tests/fuzz/fuzz_$$t $(FUZZ_OPTIONS) -merge=1 tests/fuzz/corpus/$$t \
+	    $(FUZZ)/corpus/$$t; \
+	done
+ifneq ($(BUILD),$(FUZZ))
+fuzzers:
+	$(Q)$(MAKE) --no-print-directory BUILD=$(FUZZ) CC=$(SANITIZER_CC) \
+	  SANITIZER=fuzzer-no-link,address,undefined fuzzers
+	$(Q)mkdir -p $(FUZZED:%=$(FUZZ)/corpus/%) $(FUZZED:%=tests/fuzz/corpus/%)
+	$(Q)$(FUZZ)/tests/fuzz/seed $(FUZZ)/corpus/decode
+else
+fuzzers: $(FUZZED:%=$(BUILD)/tests/fuzz/fuzz_%) $(BUILD)/tests/fuzz/seed
+endif
 bench: all
 	$(Q)sh tests/bench/run $(BUILD)/cluarun
 
@@ -302,7 +343,8 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: all docs test check lint analyze objects step torture soak bench demo deps \
+.PHONY: all docs test check lint analyze objects step torture soak fuzz corpus fuzzers \
+  bench demo deps \
   install uninstall format clean
 .DELETE_ON_ERROR:
 

@@ -70,7 +70,7 @@ int cr_task_push_args(lua_State *L) {
 
 void cr_task_pack(lua_State *L, int below) {
   int n = lua_gettop(L) - below;
-  luaL_checkstack(L, 2, NULL);
+  luaL_checkstack(L, 3, NULL); /* setfield takes one, too */
   lua_createtable(L, n, 1);
   lua_insert(L, below + 1);
   lua_pushinteger(L, n);
