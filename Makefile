@@ -5,7 +5,7 @@
 #   make docs          build/docs: the reference, definitions for editors
 #   make test          every test; `make check` adds lint
 #   make SANITIZER=address,undefined test        (or thread) in a build of its own
-#   make MINUTES=60 soak   the search for rare failures
+#   make MINUTES=60 soak   the search for rare failures; `make fuzz` for bad input
 #
 # Everything generated lies in build/. V=1 shows the commands.
 
