@@ -33,8 +33,9 @@ static void encode(const char *chunk, struct cr_packet *p) {
 static void open_state(void) {
   state = luaL_newstate();
   cluarun_openlibs(state);
-  luaL_dostring(state, "package.path = '' package.cpath = ''");
-  encode("return Queue(), Lock(), Pipe()", &objects);
+  encode("package.path, package.cpath = '', '' "
+         "return Queue(), Lock(), Pipe()",
+         &objects);
 }
 
 static void close_state(void) {
