@@ -67,8 +67,10 @@ static int after(void) {
 
 static bool crowded(void) {
   const struct cr_thread *t = cr_thread_self;
-  return t != NULL &&
-         atomic_load_explicit(&t->gil->waiting, memory_order_relaxed) > 0;
+  if (t == NULL) return false;
+  const struct cr_gil *g = t->gil;
+  return atomic_load_explicit(&g->waiting, memory_order_relaxed) > 0 ||
+         atomic_load_explicit(&g->trying, memory_order_relaxed) > 0;
 }
 
 void cr_blocking_open(void) {

@@ -7,6 +7,7 @@
 */
 #include "gil.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 #include "preempt.h"
@@ -15,6 +16,9 @@
 enum {
   INTERVAL = 5000000, /* ns that a thread runs while others want to compute */
   SOON = 100000,      /* ns, while one comes out of a wait */
+  /* ns: a holder that has it for less often waits in the next moment. Who comes
+  ** out of a wait looks for so long before it queues up, with a timer. */
+  MOMENT = 50000,
   /* Those that come out of waits go first, but not for longer than so many
   ** intervals: then one that computes has a turn. */
   PATIENCE = 10,
@@ -151,6 +155,11 @@ static void got(struct cr_thread *t) {
   if (cr_interrupted(t) || cr_dump_wanted == t->gil) cr_trap(t->running);
 }
 
+static void set_began(struct cr_thread *t, int64_t now) {
+  t->began = now;
+  atomic_store_explicit(&t->gil->since, now, memory_order_relaxed);
+}
+
 static bool closing(const struct cr_thread *t) {
   return atomic_load_explicit(&t->gil->closing, memory_order_acquire);
 }
@@ -190,7 +199,7 @@ static bool wait_turn(struct cr_thread *t, cr_word *other) {
   atomic_store(&g->holder, t);
   got(t);
   int64_t now = cr_now();
-  t->began = now;
+  set_began(t, now);
   if (!t->woken) g->computed = now;
   look_ahead(t, now);
   return true;
@@ -205,13 +214,29 @@ static bool acquire_slow(struct cr_thread *t, bool woken) {
   return true;
 }
 
+/* Whoever wakes a thread often waits for it in the next moment. */
+static bool try_for_a_moment(struct cr_gil *g) {
+  if (atomic_load(&g->waiting) == 0 && try(g)) return true;
+  bool good = false;
+  atomic_fetch_add(&g->trying, 1);
+  while (atomic_load(&g->waiting) == 0 && !atomic_load(&g->closing)) {
+    good = try(g);
+    int64_t since = atomic_load_explicit(&g->since, memory_order_relaxed);
+    if (good || cr_now() - since > MOMENT) break;
+    sched_yield();
+  }
+  atomic_fetch_sub(&g->trying, 1);
+  return good;
+}
+
 bool cr_gil_try_acquire(struct cr_thread *t, bool woken) {
   struct cr_gil *g = t->gil;
   if (closing(t)) return pthread_equal(pthread_self(), g->closer);
-  if (atomic_load(&g->waiting) > 0 || !try(g)) return acquire_slow(t, woken);
+  if (woken ? !try_for_a_moment(g) : atomic_load(&g->waiting) > 0 || !try(g))
+    return acquire_slow(t, woken);
   atomic_store(&g->holder, t);
   t->woken = woken;
-  t->began = cr_now();
+  set_began(t, cr_now());
   got(t);
   if (atomic_load(&g->waiting) == 0) return true;
   /* Somebody queued up before he could see who holds it. */
@@ -476,6 +501,7 @@ static void in_child(void) {
     pthread_mutex_init(&g->mutex, NULL);
     g->woken = g->computing = (struct cr_queue_of_threads){NULL, NULL};
     atomic_store(&g->waiting, 0);
+    atomic_store(&g->trying, 0);
     atomic_store(&g->locked, (uint32_t)t->holding);
     atomic_store(&g->holder, t->holding ? t : NULL);
     g->timers = 0;

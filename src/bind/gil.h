@@ -26,9 +26,11 @@ struct cr_queue_of_threads {
 };
 
 struct cr_gil {
-  cr_word locked;        /* 1: somebody has it */
-  cr_word waiting;       /* how many queue for it; written under mutex */
-  pthread_mutex_t mutex; /* held for moments, never while asleep */
+  cr_word locked;         /* 1: somebody has it */
+  cr_word waiting;        /* how many queue for it; written under mutex */
+  cr_word trying;         /* how many look for it, and may queue up yet */
+  _Atomic(int64_t) since; /* when the holder got it (ns); by the holder */
+  pthread_mutex_t mutex;  /* held for moments, never while asleep */
   /* Under mutex. */
   struct cr_queue_of_threads woken, computing; /* who queues */
   struct cr_thread *_Atomic holder;
