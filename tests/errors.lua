@@ -97,3 +97,45 @@ test("a lost worker's text names pid and signal", function()
   eq(tostring(r), tostring(err))
   eq(tostring(WorkerLost), "worker lost")
 end)
+
+test("metamethods called by hand on what they are not for", function()
+  local a, b = Pipe()
+  local objects = { Queue(), LifoQueue(), PriorityQueue(), a, b, Lock(),
+    RLock(), Semaphore(1), Event(), Condition(), Barrier(2), Value(1), Array(3),
+    Process { target = print }, Thread { target = print }, Timer(1, print),
+    Local() }
+  for _, o in ipairs(objects) do
+    for name, f in pairs(debug.getmetatable(o)) do
+      if type(f) == "function" and name ~= "__newindex" then
+        pcall(f)
+        pcall(f, {}, 1)
+        pcall(f, io.stdout, "x")
+        pcall(f, Lock(), 1)
+      end
+    end
+  end
+  ok(io.stdout:write "# still there\n")
+end)
+
+local function raising(how)
+  return tap.lua(([[
+    local e = setmetatable({}, { __tostring = function() error "x" end })
+    local p = %s { target = function() error(e) end }:start()
+    p:join()
+    local good, raised = pcall(p.result, p)
+    print(good, rawequal(raised, e) or type(raised))]]):format(how))
+end
+
+test("an error in a thread whose __tostring raises", function()
+  local out, err = raising "Thread"
+  eq(out, "false\ttrue\n")
+  ok(err:find("Exception in thread Thread-1:\n"
+    .. "(error object is a table value)", 1, true) == 1, err)
+end)
+
+test("an error in a process whose __tostring raises", function()
+  local out, err = raising "Process"
+  ok(err:find("^Process Process%-1 %(pid %d+%):\n"
+    .. "%(error object is a table value%)"), err)
+  eq(out, "false\ttable\n")
+end)

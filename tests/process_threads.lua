@@ -80,3 +80,64 @@ tap.test("a daemon thread drops a process that the end waits for", function()
   os.remove(script)
   tap.eq({ out, err, status }, { "", "", 0 })
 end)
+
+tap.test("a result that is fetched while it is decoded", function()
+  local p = Process { target = function()
+    local t = {}
+    for i = 1, 100000 do t[i] = { i } end
+    return t
+  end }:start()
+  p:join()
+  local fetched = false
+  local function arm()
+    setmetatable({}, { __gc = function()
+      if fetched then return end
+      local list = p:result()
+      fetched = fetched or list
+    end })
+  end
+  for _ = 1, 5 do arm() end
+  local list = p:result()
+  tap.ok(fetched, "a finalizer was there first")
+  tap.eq(list == fetched and list == p:result(), true)
+  tap.eq(#list, 100000)
+end)
+
+tap.test("two threads fetch a result that takes long to rebuild", function()
+  local out, err, status = tap.lua [[
+    local begun = Event()
+    package.preload.slow = function()
+      begun:wait() -- for the second one, at least to begin
+      return { f = function() end }
+    end
+    local p = Process { target = function()
+      package.loaded.slow = { f = function() end }
+      return package.loaded.slow.f, 7
+    end }:start()
+    p:join()
+    local function fetch() return select(2, p:result()) end
+    local a = Thread { target = fetch }:start()
+    local b = Thread { target = function()
+      begun:set()
+      return fetch()
+    end }:start()
+    print(a:result(), b:result(), select(2, p:result()))]]
+  tap.eq({ out, err, status }, { "7\t7\t7\n", "", 0 })
+end)
+
+tap.test("a Process closed while its result is decoded", function()
+  local out, err, status = tap.lua [[
+    local p
+    package.preload.closing = function()
+      p:close()
+      return { f = print }
+    end
+    p = Process { target = function()
+      package.loaded.closing = { f = function() end }
+      return package.loaded.closing.f, 7
+    end }:start()
+    p:join()
+    print(select(2, p:result()), pcall(p.result, p))]]
+  tap.eq({ out, err, status },
+    { "7\tfalse\tcannot get the result of a closed process\n", "", 0 })
+end)

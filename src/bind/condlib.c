@@ -91,7 +91,7 @@ static int condition__tostring(lua_State *L) {
 
 static int condition__gc(lua_State *L) {
   struct cr_block *b = cr_object_peek(L, 1);
-  if (b != NULL &&
+  if (b != NULL && atomic_load(&b->type) == CR_CONDITION &&
       !cr_lock_held_here(cr_condition_lock((struct cr_condition *)b)))
     cr_object_close(L, cr_object_test(L, 1));
   return 0;

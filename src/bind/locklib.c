@@ -149,7 +149,10 @@ static int lock__tostring(lua_State *L) {
 ** process. */
 static int lock__gc(lua_State *L) {
   struct cr_block *b = cr_object_peek(L, 1);
-  if (b != NULL && !cr_lock_held_here((struct cr_lock *)b))
+  if (b == NULL) return 0;
+  uint32_t type = atomic_load(&b->type);
+  bool lock = type == CR_LOCK || type == CR_RLOCK;
+  if (lock && !cr_lock_held_here((struct cr_lock *)b))
     cr_object_close(L, cr_object_test(L, 1));
   return 0;
 }

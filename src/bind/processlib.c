@@ -171,7 +171,7 @@ static void settle(lua_State *L, struct cr_process *p) {
   if (p->settled) return;
   p->settled = true;
   p->kind = cr_cell_kind(p->result.cell);
-  if (!cr_cell_has_message(p->result.cell)) cr_result_close(&p->result);
+  if (cr_cell_message(p->result.cell) == NULL) cr_result_close(&p->result);
   cr_family_drop(L, &p->child);
 }
 
@@ -239,13 +239,20 @@ static int raise_lost(lua_State *L, struct cr_process *p) {
   return cr_raise_lost(L, lua_tostring(L, -1));
 }
 
-/* Pushes the list of what it returned or raised. */
-static void push_outcome(lua_State *L, struct cr_process *p) {
-  if (lua_getiuservalue(L, 1, CR_RESULT) != LUA_TNIL) return;
-  p->kind = cr_result_fetch(L, &p->result);
+/* Pushes the list of what it returned or raised, which is the same every time:
+** who comes second here while it is decoded drops his own. Nothing is kept of
+** one that was closed meanwhile. */
+static enum cr_cell_kind push_outcome(lua_State *L, struct cr_process *p) {
+  if (lua_getiuservalue(L, 1, CR_RESULT) != LUA_TNIL) return p->kind;
+  enum cr_cell_kind kind = cr_result_fetch(L, &p->result);
+  if (p->state == CR_CLOSED) return kind;
+  if (lua_getiuservalue(L, 1, CR_RESULT) != LUA_TNIL) return p->kind;
+  lua_pop(L, 1);
+  p->kind = kind;
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, 1, CR_RESULT);
   cr_result_close(&p->result);
+  return kind;
 }
 
 static int process_result(lua_State *L) {
@@ -259,9 +266,9 @@ static int process_result(lua_State *L) {
     return luaL_error(L, "no room for the result: shared memory exhausted");
   if (lua_getiuservalue(L, 1, CR_RESULT) == LUA_TNIL && p->result.cell == NULL)
     return 0;
-  push_outcome(L, p);
+  enum cr_cell_kind kind = push_outcome(L, p);
   int n = cr_task_unpack(L);
-  return p->kind == CR_CELL_ERROR ? lua_error(L) : n;
+  return kind == CR_CELL_ERROR ? lua_error(L) : n;
 }
 
 static int process_is_alive(lua_State *L) {
@@ -305,8 +312,8 @@ static int process_close(lua_State *L) {
 }
 
 static int process__gc(lua_State *L) {
-  struct cr_process *p = lua_touserdata(L, 1);
-  cr_result_close(&p->result);
+  struct cr_process *p = luaL_testudata(L, 1, TYPE);
+  if (p != NULL) cr_result_close(&p->result);
   return 0;
 }
 

@@ -65,25 +65,33 @@ static int list_of_one(lua_State *L) {
   return 1;
 }
 
-enum cr_cell_kind cr_result_fetch(lua_State *L, struct cr_result *r) {
+/* The cell is held meanwhile: what decoding runs (a finalizer, a module that is
+** required) may fetch the same result, or close it. */
+enum cr_cell_kind cr_result_fetch(lua_State *L, const struct cr_result *r) {
   enum cr_cell_kind kind = cr_cell_kind(r->cell);
-  struct cr_message *m = cr_cell_take(r->cell);
+  struct cr_message *m = cr_cell_message(r->cell);
   struct cr_packet p = {m->data, m->length, m};
+  uint32_t handle;
+  if (cr_handle_new((struct cr_block *)r->cell, &handle) != 0)
+    luaL_error(L, "shared memory exhausted");
   lua_pushcfunction(L, decode);
   lua_pushlightuserdata(L, &p);
   int status = lua_pcall(L, 1, 1, 0);
+  cr_handle_drop(handle);
   if (status != LUA_OK && status != LUA_ERRMEM) {
     kind = CR_CELL_ERROR;
     lua_pushcfunction(L, list_of_one);
     lua_insert(L, -2);
     status = lua_pcall(L, 1, 1, 0);
   }
-  if (status != LUA_OK) {
-    cr_cell_put(r->cell, kind, m);
-    lua_error(L);
-  }
-  cr_packet_free(&p);
+  if (status != LUA_OK) lua_error(L);
   return kind;
+}
+
+/* An object as a text by its own __tostring, which may raise. */
+static int own_text(lua_State *L) {
+  luaL_tolstring(L, 1, NULL);
+  return 1;
 }
 
 void cr_result_error_text(lua_State *L, int index) {
@@ -92,10 +100,14 @@ void cr_result_error_text(lua_State *L, int index) {
   if (type == LUA_TSTRING || type == LUA_TNUMBER) {
     lua_pushvalue(L, index);
     lua_tostring(L, -1);
-  } else if (luaL_getmetafield(L, index, "__tostring") != LUA_TNIL) {
-    lua_pop(L, 1);
-    luaL_tolstring(L, index, NULL);
-  } else {
-    lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, index));
+    return;
   }
+  if (luaL_getmetafield(L, index, "__tostring") != LUA_TNIL) {
+    lua_pop(L, 1);
+    lua_pushcfunction(L, own_text);
+    lua_pushvalue(L, index);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK) return;
+    lua_pop(L, 1);
+  }
+  lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, index));
 }

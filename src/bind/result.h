@@ -24,10 +24,11 @@ void cr_result_close(struct cr_result *r);
 ** sent is replaced by an error that says so. */
 void cr_result_leave(lua_State *L, struct cr_result *r, enum cr_cell_kind kind,
                      int first, int n);
-/* In the parent, of a reaped child: pushes a list of the values with their
-** number in n; returns their kind (an error also when they cannot be rebuilt
-** here). Raises when memory runs out, and can then be tried again. */
-enum cr_cell_kind cr_result_fetch(lua_State *L, struct cr_result *r);
+/* In the parent, of a reaped child that left a message: pushes a list of the
+** values with their number in n; returns their kind (an error also when they
+** cannot be rebuilt here). Raises when memory runs out, and can then be tried
+** again. Other threads may do the same, or close it, meanwhile. */
+enum cr_cell_kind cr_result_fetch(lua_State *L, const struct cr_result *r);
 
 /* Pushes an error value as a text, as the standard interpreter prints it. */
 void cr_result_error_text(lua_State *L, int index);

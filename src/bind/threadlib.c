@@ -22,9 +22,13 @@ struct cr_thread_object *cr_thread_object_push(lua_State *L, bool timer) {
   return o;
 }
 
-static struct cr_thread_object *check_thread(lua_State *L, int arg) {
+static struct cr_thread_object *test_thread(lua_State *L, int arg) {
   struct cr_thread_object *o = luaL_testudata(L, arg, THREAD);
-  if (o == NULL) o = luaL_testudata(L, arg, TIMER);
+  return o != NULL ? o : luaL_testudata(L, arg, TIMER);
+}
+
+static struct cr_thread_object *check_thread(lua_State *L, int arg) {
+  struct cr_thread_object *o = test_thread(L, arg);
   if (o == NULL) luaL_typeerror(L, arg, "Thread");
   return o;
 }
@@ -141,7 +145,8 @@ static int thread__close(lua_State *L) {
 }
 
 static int thread__gc(lua_State *L) {
-  cr_thread_reap(lua_touserdata(L, 1));
+  struct cr_thread_object *o = test_thread(L, 1);
+  if (o != NULL) cr_thread_reap(o);
   return 0;
 }
 

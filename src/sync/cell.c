@@ -39,11 +39,12 @@ enum cr_cell_kind cr_cell_kind(const struct cr_cell *c) {
   return (enum cr_cell_kind)atomic_load(&c->kind);
 }
 
-bool cr_cell_has_message(const struct cr_cell *c) {
-  return c->message != NULL;
+struct cr_message *cr_cell_message(struct cr_cell *c) {
+  return c->message;
 }
 
-struct cr_message *cr_cell_take(struct cr_cell *c) {
+/* Takes the message out, to limbo; NULL when there is none. */
+static struct cr_message *take(struct cr_cell *c) {
   struct cr_message *m = c->message;
   if (m == NULL) return NULL;
   cr_taken();
@@ -55,7 +56,7 @@ struct cr_message *cr_cell_take(struct cr_cell *c) {
 
 static void cell_destroy(struct cr_block *b) {
   struct cr_cell *c = (struct cr_cell *)b;
-  struct cr_message *m = cr_cell_take(c);
+  struct cr_message *m = take(c);
   if (m != NULL) cr_destroy(&m->head);
   cr_free(c);
 }

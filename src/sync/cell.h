@@ -24,8 +24,7 @@ void cr_cell_put(struct cr_cell *c, enum cr_cell_kind kind,
                  struct cr_message *m);
 /* By the parent, once the child is reaped. */
 enum cr_cell_kind cr_cell_kind(const struct cr_cell *c);
-bool cr_cell_has_message(const struct cr_cell *c);
-/* Takes the message out, to limbo; NULL when there is none. */
-struct cr_message *cr_cell_take(struct cr_cell *c);
+/* NULL when there is none. It stays the cell's. */
+struct cr_message *cr_cell_message(struct cr_cell *c);
 
 #endif
