@@ -701,3 +701,50 @@ end)
 never:set()
 process:join()
 proc.status(child)
+
+-- The module is there from the second time on.
+local function slow_module(get)
+  return tap.lua(([[
+    local inside = Event()
+    package.preload.slow = function()
+      if not inside:is_set() then
+        inside:set()
+        sleep(60)
+      end
+      return { f = print }
+    end
+    local function make()
+      package.loaded.slow = { f = function() end }
+      return package.loaded.slow.f
+    end
+    local get
+    %s
+    local t = Thread { target = function()
+      local good, err = pcall(get)
+      return good, tostring(err):match "interrupted!$", get()
+    end }:start()
+    inside:wait()
+    t:interrupt()
+    local good, err, f = t:result()
+    print(good, err, f == print)]]):format(get))
+end
+
+test("what a get was rebuilding when it was interrupted is not lost", function()
+  eq({ slow_module [[
+    local q, sent = Queue(), Event()
+    Process { target = function()
+      q:put(make())
+      sent:set()
+    end }:start()
+    sent:wait()
+    get = function() return q:get(false) end]] },
+    { "false\tinterrupted!\ttrue\n", "", 0 })
+end)
+
+test("nor what a result was rebuilding", function()
+  eq({ slow_module [[
+    local p = Process { target = make }:start()
+    p:join()
+    get = function() return p:result() end]] },
+    { "false\tinterrupted!\ttrue\n", "", 0 })
+end)

@@ -68,9 +68,10 @@ struct cr_thread {
   ** lock (see interrupt.c). */
   volatile sig_atomic_t signalled;
   bool asked;
-  bool deferred; /* in a section (section.c): they come after it */
-  bool kept;     /* a wait did not release the lock */
-  bool refused;  /* a wait was refused: inside a finalizer */
+  uint32_t raised; /* how many it has come to */
+  bool deferred;   /* in a section (section.c): they come after it */
+  bool kept;       /* a wait did not release the lock */
+  bool refused;    /* a wait was refused: inside a finalizer */
   bool daemon;
   bool listed;    /* among the state's threads */
   bool abandoned; /* its OS thread has ended */

@@ -64,6 +64,7 @@ static int raise_it(lua_State *L, int level) {
     return raise_text(L, level,
                       "cannot wait inside a finalizer while other threads run");
   }
+  t->raised++;
   if (t->signalled) {
     t->signalled = 0;
     delivered = 1;
@@ -125,6 +126,11 @@ bool cr_interrupt_pending(void) {
   const struct cr_thread *t = cr_thread_self;
   while (t != NULL && !cr_interrupted(t)) t = t->outer;
   return t != NULL;
+}
+
+uint32_t cr_interrupts(lua_State *L) {
+  const struct cr_thread *t = cr_thread_of(L);
+  return t != NULL ? t->raised : 0;
 }
 
 bool cr_is_interrupt(lua_State *L, int index) {

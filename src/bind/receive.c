@@ -5,9 +5,15 @@
 #include <string.h>
 
 #include "marshal.h"
+#include "state.h"
 
 static int decode(lua_State *L) {
   return cr_decode(L, lua_touserdata(L, 1));
+}
+
+bool cr_may_decode_again(lua_State *L, int status, uint32_t interrupts) {
+  return status == LUA_ERRMEM ||
+         (status != LUA_OK && cr_interrupts(L) != interrupts);
 }
 
 int cr_receive(lua_State *L, struct cr_packet *p,
@@ -17,10 +23,12 @@ int cr_receive(lua_State *L, struct cr_packet *p,
   ** copied to the same buffer. */
   unsigned char copy[CR_INLINE_MAX];
   if (p->block == NULL) p->data = memcpy(copy, p->data, p->length);
+  uint32_t interrupts = cr_interrupts(L);
   lua_pushcfunction(L, decode);
   lua_pushlightuserdata(L, p);
   int status = lua_pcall(L, 1, 1, 0);
-  if (status == LUA_ERRMEM && unget(from, p) == 0) return lua_error(L);
+  if (cr_may_decode_again(L, status, interrupts) && unget(from, p) == 0)
+    return lua_error(L);
   cr_packet_free(p);
   return status == LUA_OK ? 1 : lua_error(L);
 }

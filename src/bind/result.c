@@ -5,6 +5,8 @@
 
 #include "marshal.h"
 #include "object.h"
+#include "receive.h"
+#include "state.h"
 
 void cr_result_open(lua_State *L, struct cr_result *r) {
   struct cr_cell *c = cr_cell_new();
@@ -71,14 +73,14 @@ enum cr_cell_kind cr_result_fetch(lua_State *L, const struct cr_result *r) {
   enum cr_cell_kind kind = cr_cell_kind(r->cell);
   struct cr_message *m = cr_cell_message(r->cell);
   struct cr_packet p = {m->data, m->length, m};
-  uint32_t handle;
-  if (cr_handle_new((struct cr_block *)r->cell, &handle) != 0)
+  uint32_t handle, interrupts = cr_interrupts(L);
+  if (cr_handle_add((struct cr_block *)r->cell, &handle) != 0)
     luaL_error(L, "shared memory exhausted");
   lua_pushcfunction(L, decode);
   lua_pushlightuserdata(L, &p);
   int status = lua_pcall(L, 1, 1, 0);
   cr_handle_drop(handle);
-  if (status != LUA_OK && status != LUA_ERRMEM) {
+  if (status != LUA_OK && !cr_may_decode_again(L, status, interrupts)) {
     kind = CR_CELL_ERROR;
     lua_pushcfunction(L, list_of_one);
     lua_insert(L, -2);

@@ -26,8 +26,8 @@ void cr_result_leave(lua_State *L, struct cr_result *r, enum cr_cell_kind kind,
                      int first, int n);
 /* In the parent, of a reaped child that left a message: pushes a list of the
 ** values with their number in n; returns their kind (an error also when they
-** cannot be rebuilt here). Raises when memory runs out, and can then be tried
-** again. Other threads may do the same, or close it, meanwhile. */
+** cannot be rebuilt here). Raises when memory runs out or an interrupt comes,
+** and can then be tried again. Other threads may do the same, or close it, meanwhile. */
 enum cr_cell_kind cr_result_fetch(lua_State *L, const struct cr_result *r);
 
 /* Pushes an error value as a text, as the standard interpreter prints it. */

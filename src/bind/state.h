@@ -30,6 +30,8 @@ void cr_interrupt_install(lua_State *L);
 void cr_interrupt_remove(void);
 /* Is an interrupt pending for this thread? */
 bool cr_interrupt_pending(void);
+/* How many interrupts were raised in this thread: has an error to do with one? */
+uint32_t cr_interrupts(lua_State *L);
 /* Was this error message the uncaught "interrupted!" of a delivered Ctrl-C? */
 bool cr_is_interrupt(lua_State *L, int index);
 
