@@ -282,6 +282,74 @@ test("weak tables and shared parts of a class", function()
   wait(pid)
 end)
 
+--- The parts of a class that every receiver skips, referred to in that order.
+local function sent_parts(part, all)
+  local C = { part = part }
+  C.__index = C
+  local r = sent { setmetatable({}, C), all }
+  ok(getmetatable(r[1]) == C)
+  return r[2]
+end
+
+test("a long chain in a class that is skipped, from its inner end", function()
+  local n, last, all = 100000, nil, {}
+  for i = 1, n do
+    last = { before = last, text = "entry " .. i }
+    all[i] = last
+  end
+  local r = sent_parts(last, all)
+  eq(#r, n)
+  for i = n, 1, -1 do
+    if r[i].before ~= r[i - 1] or r[i].text ~= "entry " .. i then
+      return ok(false, i)
+    end
+  end
+end)
+
+test("parts of a skipped class that lead to what is around them", function()
+  local n = 10000
+  for _, keys in ipairs { { 1, 2 }, { 2, 1 } } do
+    local before, after = table.unpack(keys)
+    local last, all = nil, {}
+    for i = 1, n do
+      local t = { false, false }
+      t[before] = last or false
+      if last then last[after] = t end
+      last, all[i] = t, t
+    end
+    local r, good = sent_parts(last, all), true
+    for i = 1, n do
+      good = good and r[i][before] == (r[i - 1] or false)
+        and r[i][after] == (r[i + 1] or false)
+    end
+    ok(good, "chain")
+  end
+  local leaf = {}
+  local top = { leaf }
+  for i = 1, n do
+    leaf[i] = top
+    top = { top }
+  end
+  local r, good = sent_parts(top, leaf), true
+  for i = 2, n do good = good and r[i][1] == r[i - 1] end
+  ok(good and r[1][1] == r, "every table around it")
+end)
+
+test("functions in each other's upvalues, in a class that is skipped",
+  function()
+    local n, last, all = 3000, nil, {}
+    for i = 1, n do
+      local before = last
+      last = function() return before, i end
+      all[i] = last
+    end
+    local r = sent_parts(last, all)
+    for i = 1, n do
+      local before, k = r[i]()
+      if before ~= r[i - 1] or k ~= i then return ok(false, i) end
+    end
+  end)
+
 test("upvalues shared with the methods of a class that is skipped", function()
   local n = 0
   local C = {}
