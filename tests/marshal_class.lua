@@ -381,6 +381,56 @@ test("a class that holds what cannot travel", function()
   ok(back:empty())
 end)
 
+--- What cannot be read without the class is not sent: put says so.
+local function refused(where, v)
+  local err = fails("cannot send a coroutine", q.put, q, v)
+  eq(err:match "%(at (.*)%)%)$", where)
+  ok(q:empty())
+end
+
+test("variables of a class's methods that hold what cannot travel", function()
+  local co, n = coroutine.create(print), 1
+  local C = {}
+  C.__index = C
+  function C.method() return co, n end
+  refused("[2], upvalue 'co'",
+    { setmetatable({}, C), function() return co end })
+  -- The method cannot be read, but what else it knows can be sent.
+  local r = sent { setmetatable({}, C), function() return n end,
+    function(v) n = v end }
+  r[3](5)
+  eq(r[2](), 5)
+end)
+
+test("circles in a class that lead to what cannot travel", function()
+  local C, a, b, alone = {}, {}, {}, {}
+  C.__index = C
+  a[1], a[2], b[1], b[2] = b, coroutine.create(print), a, alone
+  C.a = a
+  refused("[2][1][2]", { setmetatable({}, C), b })
+  refused("[2][2]", { setmetatable({}, C), a })
+  eq(#sent { setmetatable({}, C), alone }, 2)
+  -- Also when a class lies in between.
+  local D = { back = a }
+  D.__index = D
+  a[1], a[3] = setmetatable({ b }, D), nil
+  refused("[2][1][2]", { setmetatable({}, C), b })
+  local r = sent { setmetatable({}, C), D }
+  ok(r[2] == D)
+end)
+
+test("a class with a long circle that leads to what cannot travel", function()
+  local C, n = {}, 20000
+  C.__index = C
+  local first = {}
+  local last = first
+  for _ = 1, n do last = { last } end
+  first[1], first[2] = last, coroutine.create(print)
+  C.last = last
+  fails("cannot send a coroutine", q.put, q, { setmetatable({}, C), first })
+  ok(q:empty())
+end)
+
 test("metatables made by the thousand are told apart", function()
   local pid = in_child(function()
     for i = 1, 2000 do
