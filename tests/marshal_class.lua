@@ -282,6 +282,74 @@ test("weak tables and shared parts of a class", function()
   wait(pid)
 end)
 
+--- The parts of a class that every receiver skips, referred to in that order.
+local function sent_parts(part, all)
+  local C = { part = part }
+  C.__index = C
+  local r = sent { setmetatable({}, C), all }
+  ok(getmetatable(r[1]) == C)
+  return r[2]
+end
+
+test("a long chain in a class that is skipped, from its inner end", function()
+  local n, last, all = 100000, nil, {}
+  for i = 1, n do
+    last = { before = last, text = "entry " .. i }
+    all[i] = last
+  end
+  local r = sent_parts(last, all)
+  eq(#r, n)
+  for i = n, 1, -1 do
+    if r[i].before ~= r[i - 1] or r[i].text ~= "entry " .. i then
+      return ok(false, i)
+    end
+  end
+end)
+
+test("parts of a skipped class that lead to what is around them", function()
+  local n = 10000
+  for _, keys in ipairs { { 1, 2 }, { 2, 1 } } do
+    local before, after = table.unpack(keys)
+    local last, all = nil, {}
+    for i = 1, n do
+      local t = { false, false }
+      t[before] = last or false
+      if last then last[after] = t end
+      last, all[i] = t, t
+    end
+    local r, good = sent_parts(last, all), true
+    for i = 1, n do
+      good = good and r[i][before] == (r[i - 1] or false)
+        and r[i][after] == (r[i + 1] or false)
+    end
+    ok(good, "chain")
+  end
+  local leaf = {}
+  local top = { leaf }
+  for i = 1, n do
+    leaf[i] = top
+    top = { top }
+  end
+  local r, good = sent_parts(top, leaf), true
+  for i = 2, n do good = good and r[i][1] == r[i - 1] end
+  ok(good and r[1][1] == r, "every table around it")
+end)
+
+test("functions in each other's upvalues, in a class that is skipped",
+  function()
+    local n, last, all = 3000, nil, {}
+    for i = 1, n do
+      local before = last
+      last = function() return before, i end
+      all[i] = last
+    end
+    local r = sent_parts(last, all)
+    for i = 1, n do
+      local before, k = r[i]()
+      if before ~= r[i - 1] or k ~= i then return ok(false, i) end
+    end
+  end)
+
 test("upvalues shared with the methods of a class that is skipped", function()
   local n = 0
   local C = {}
@@ -311,6 +379,56 @@ test("a class that holds what cannot travel", function()
     .. "%(at metatable%.list%[1%]%)", back.get, back)
   eq(back:get(), false)
   ok(back:empty())
+end)
+
+--- What cannot be read without the class is not sent: put says so.
+local function refused(where, v)
+  local err = fails("cannot send a coroutine", q.put, q, v)
+  eq(err:match "%(at (.*)%)%)$", where)
+  ok(q:empty())
+end
+
+test("variables of a class's methods that hold what cannot travel", function()
+  local co, n = coroutine.create(print), 1
+  local C = {}
+  C.__index = C
+  function C.method() return co, n end
+  refused("[2], upvalue 'co'",
+    { setmetatable({}, C), function() return co end })
+  -- The method cannot be read, but what else it knows can be sent.
+  local r = sent { setmetatable({}, C), function() return n end,
+    function(v) n = v end }
+  r[3](5)
+  eq(r[2](), 5)
+end)
+
+test("circles in a class that lead to what cannot travel", function()
+  local C, a, b, alone = {}, {}, {}, {}
+  C.__index = C
+  a[1], a[2], b[1], b[2] = b, coroutine.create(print), a, alone
+  C.a = a
+  refused("[2][1][2]", { setmetatable({}, C), b })
+  refused("[2][2]", { setmetatable({}, C), a })
+  eq(#sent { setmetatable({}, C), alone }, 2)
+  -- Also when a class lies in between.
+  local D = { back = a }
+  D.__index = D
+  a[1], a[3] = setmetatable({ b }, D), nil
+  refused("[2][1][2]", { setmetatable({}, C), b })
+  local r = sent { setmetatable({}, C), D }
+  ok(r[2] == D)
+end)
+
+test("a class with a long circle that leads to what cannot travel", function()
+  local C, n = {}, 20000
+  C.__index = C
+  local first = {}
+  local last = first
+  for _ = 1, n do last = { last } end
+  first[1], first[2] = last, coroutine.create(print)
+  C.last = last
+  fails("cannot send a coroutine", q.put, q, { setmetatable({}, C), first })
+  ok(q:empty())
 end)
 
 test("metatables made by the thousand are told apart", function()

@@ -9,10 +9,6 @@ _Noreturn void cr_damaged(struct cr_decoder *d) {
   abort(); /* it has not returned */
 }
 
-/* How often references may have all of a message read: real ones do so a few times
-** at most; a damaged one shall not become a huge value. */
-enum { READ_AGAIN = 64 };
-
 /* Pushes one value. */
 static void decode_one(struct cr_decoder *d) {
   bool whole = cr_decode_value(d);
@@ -48,7 +44,7 @@ static int decode_bytes(lua_State *L, const struct cr_packet *p, size_t key) {
   d.depth = d.slots = d.in_class = d.later = 0;
   d.room = CR_FRAMES;
   d.budget = p->length;
-  d.again = (uint64_t)p->length * READ_AGAIN;
+  d.skimmed = false;
   d.bottom = lua_gettop(L);
   d.seen = 0;
   return decode_all(&d);

@@ -21,12 +21,11 @@ static void make_room(struct cr_decoder *d) {
   d->room *= 2;
 }
 
-struct cr_dframe *cr_decode_open(struct cr_decoder *d, uint64_t place) {
+struct cr_dframe *cr_decode_open(struct cr_decoder *d) {
   if (d->depth == d->slots) make_slots(d);
   if (d->depth == d->room) make_room(d);
   struct cr_dframe *f = &d->frame[d->depth++];
   memset(f, 0, sizeof *f);
-  f->place = place;
   f->base = lua_gettop(d->L);
   return f;
 }
@@ -66,16 +65,11 @@ void cr_decode_end(struct cr_decoder *d) {
 
 /* The frame is complete: leaves its value on top. */
 static bool close_frame(struct cr_decoder *d) {
-  lua_State *L = d->L;
   struct cr_dframe f = d->frame[--d->depth];
   if (f.is_class) {
     if (cr_here(d) != f.end) cr_damaged(d);
     d->in_class = f.outer;
-    if (!f.known) cr_class_set(L, &f.identity);
-  }
-  if (f.known) {
-    lua_pop(L, 1);
-    cr_decode_noted(d, f.place);
+    cr_class_set(d->L, &f.identity);
   }
   return true;
 }
@@ -175,9 +169,6 @@ static void deliver_upvalue(struct cr_decoder *d, struct cr_dframe *f) {
 /* A reference is resolved: reading goes on behind it. */
 static bool deliver_referred(struct cr_decoder *d, struct cr_dframe *f) {
   uint8_t upvalue = f->upvalue;
-  uint64_t bytes = cr_here(d) - f->place;
-  if (bytes > d->again) cr_damaged(d);
-  d->again -= bytes;
   d->p = d->start + f->back;
   d->depth--;
   if (upvalue == 0) return true;

@@ -35,10 +35,11 @@ void cr_decode_note(struct cr_decoder *d, lua_Integer key) {
 }
 
 bool cr_decode_refer(struct cr_decoder *d, uint64_t place, uint8_t upvalue) {
-  if (cr_decode_noted(d, place)) return true;
   uint64_t back = cr_here(d);
-  if (place >= back || !(d->start[place] & CR_TAG_SHARED)) cr_damaged(d);
-  struct cr_dframe *f = cr_decode_open(d, place);
+  if (place >= back) cr_damaged(d);
+  if (cr_decode_noted(d, place)) return true;
+  if (cr_decode_end_of(d, place) == 0) cr_damaged(d);
+  struct cr_dframe *f = cr_decode_open(d);
   f->awaits = CR_AWAITS_REFERRED;
   f->back = back;
   f->upvalue = upvalue;
@@ -49,15 +50,8 @@ bool cr_decode_refer(struct cr_decoder *d, uint64_t place, uint8_t upvalue) {
 /* A frame for the value on top; `shared`: others may refer to it. */
 static struct cr_dframe *open_shared(struct cr_decoder *d, uint64_t place,
                                      bool shared) {
-  struct cr_dframe *f = cr_decode_open(d, place);
-  if (!shared) return f;
-  if (cr_decode_noted(d, place)) {
-    lua_pop(d->L, 1);
-    f->known = true;
-  } else {
-    cr_decode_note(d, (lua_Integer)place);
-  }
-  return f;
+  if (shared) cr_decode_note(d, (lua_Integer)place);
+  return cr_decode_open(d);
 }
 
 /* Tables. */
@@ -134,13 +128,8 @@ static bool read_class(struct cr_decoder *d, uint64_t place, bool shared) {
   struct name n = take_name(d);
   uint64_t length = cr_take_number(d, 8);
   if (length > (uint64_t)(d->end - d->p)) cr_damaged(d);
-  const unsigned char *end = d->p + length;
-  if (cr_decode_noted(d, place)) {
-    d->p = end;
-    return true;
-  }
   if (push_own(d, &c, n)) {
-    d->p = end;
+    d->p += length;
   } else if (length > 0) {
     return open_class(d, place, &c, cr_here(d) + length, shared);
   } else {
@@ -228,12 +217,20 @@ static void push_simple(struct cr_decoder *d, unsigned tag) {
   }
 }
 
+/* One that was read for a reference before: pushes it and goes past it. */
+static bool pass_noted(struct cr_decoder *d, uint64_t place) {
+  if (!cr_decode_noted(d, place)) return false;
+  d->p = d->start + cr_decode_end_of(d, place);
+  return true;
+}
+
 bool cr_decode_value(struct cr_decoder *d) {
   uint64_t place = cr_here(d);
   unsigned tag = *cr_take(d, 1);
   bool shared = tag & CR_TAG_SHARED;
   tag &= ~(unsigned)CR_TAG_SHARED;
   if (!shared && cr_read_scalar(d, tag)) return true;
+  if (shared && d->skimmed && pass_noted(d, place)) return true;
   switch (tag) {
     case CR_TAG_TABLE:
     case CR_TAG_OWNED:

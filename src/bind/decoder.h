@@ -29,7 +29,6 @@ enum cr_awaits {
 };
 
 struct cr_dframe {
-  uint64_t place;
   uint64_t back;        /* REFERRED: where to go on */
   uint64_t end;         /* class: where its contents end */
   uint32_t list, pairs; /* how many there are; upvalues: list */
@@ -39,7 +38,6 @@ struct cr_dframe {
   int base;
   uint8_t awaits, upvalue; /* REFERRED: to be joined with it, or 0 */
   bool owned, is_class;
-  bool known; /* was read before, by a reference */
 };
 
 enum { CR_FRAMES = 8 }; /* without a block of their own */
@@ -54,11 +52,11 @@ struct cr_decoder {
   uint32_t in_class; /* innermost class frame, + 1 */
   uint32_t later;    /* metatables to be set at the end */
   uint64_t budget;   /* table entries yet to be preallocated */
-  uint64_t again;    /* bytes that references may yet have read once more */
   int bottom;        /* height of the Lua stack below the values */
-  int seen; /* stack index of nil or a table: place -> value, and what `later`
-               counts below 0; the next one: memory of the frames. 0: few
-               messages need either, there are no such slots yet */
+  bool skimmed;      /* `seen` also holds where values end */
+  int seen; /* stack index of nil or a table: place -> value, what `later`
+               counts below 0, and the ends; the next one: memory of the frames.
+               0: few messages need either, there are no such slots yet */
   struct cr_dframe few[CR_FRAMES];
 };
 
@@ -98,8 +96,12 @@ void cr_decode_note(struct cr_decoder *d, lua_Integer key);
 /* Pushes the value noted for a place; false: none. */
 bool cr_decode_noted(struct cr_decoder *d, uint64_t place);
 
+/* decode_skim.c. Where the value ends that begins there and is shared; 0: there
+** is none. */
+uint64_t cr_decode_end_of(struct cr_decoder *d, uint64_t place);
+
 /* decode_frame.c. Opens a frame for the value on top. */
-struct cr_dframe *cr_decode_open(struct cr_decoder *d, uint64_t place);
+struct cr_dframe *cr_decode_open(struct cr_decoder *d);
 /* Reads on for the frame on top as far as its values are simple. True: it is
 ** complete, closed, and its value is on top. */
 bool cr_decode_advance(struct cr_decoder *d);

@@ -16,6 +16,8 @@ static pthread_once_t self_once = PTHREAD_ONCE_INIT;
 static void encoder_free(void *p) {
   struct cr_encoder *e = p;
   cr_seen_free(&e->seen);
+  cr_seen_free(&e->tainted);
+  free(e->edge);
   free(e->frame);
   free(e->wanted);
   free(e);
@@ -40,21 +42,18 @@ struct cr_encoder *cr_encoder_self(void) {
 /* Tables. */
 
 /* A class says how long its contents are, so that they can be skipped. */
-static void end_table(struct cr_encoder *e, struct cr_frame *f) {
+static bool end_table(struct cr_encoder *e, struct cr_frame *f) {
   if (f->is_class) {
     uint64_t start = f->counts - 1, length = cr_place(e) - start;
     memcpy(cr_bytes_at(e, start - 8), &length, 8);
   }
-  cr_encode_close(e);
+  return cr_encode_close(e);
 }
 
 static bool close_table(struct cr_encoder *e, struct cr_frame *f) {
   uint32_t counts[2] = {f->list, f->pairs};
   memcpy(cr_bytes_at(e, f->counts), counts, sizeof counts);
-  if (!f->owned) {
-    end_table(e, f);
-    return true;
-  }
+  if (!f->owned) return end_table(e, f);
   f->doing = CR_DOING_CLOSE;
   f->done = CR_DOING_OWNER;
   lua_getmetatable(e->L, f->base);
@@ -124,11 +123,16 @@ static bool step(struct cr_encoder *e) {
     case CR_DOING_KEY:
     case CR_DOING_VALUE: return step_pairs(e, f);
     case CR_DOING_UPVALUES: return cr_encode_upvalue(e);
-    default: end_table(e, f); return true;
+    default: return end_table(e, f);
   }
 }
 
 /* Messages. */
+
+static void forget_seen(struct cr_encoder *e) {
+  cr_seen_clear(&e->seen);
+  cr_encode_taint_begin(e);
+}
 
 /* What is needed as soon as a value has parts. What is pushed here stays below
 ** the values until the message is complete. */
@@ -137,7 +141,7 @@ static bool prepare(struct cr_encoder *e) {
     e->status = ENOMEM;
     return false;
   }
-  cr_seen_clear(&e->seen);
+  forget_seen(e);
   cr_env_push(e->L);
   e->env = lua_gettop(e->L);
   lua_rawgeti(e->L, e->env, CR_ENV_INDEX);
@@ -179,7 +183,7 @@ static bool encode_until_settled(struct cr_encoder *e, int first) {
       return true;
     e->again = false;
     e->w.p = e->w.start + e->start;
-    cr_seen_clear(&e->seen);
+    forget_seen(e);
   }
 }
 

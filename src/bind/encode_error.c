@@ -123,24 +123,15 @@ bool cr_encode_failed(struct cr_encoder *e) {
   return false;
 }
 
-void cr_encode_taint(struct cr_encoder *e) {
-  for (uint32_t i = e->depth; i-- > 0 && !e->frame[i].is_class;) {
-    const void *p = lua_topointer(e->L, e->frame[i].base);
-    struct cr_seen_entry *s = cr_seen_find(&e->seen, p);
-    if (s != NULL) s->tainted = 1;
-  }
-}
-
 bool cr_encode_refuse(struct cr_encoder *e, const char *what) {
   if (e->classes == 0) {
     cr_encode_fail(e, what);
     return false;
   }
   describe(e, what);
-  cr_encode_taint(e);
   lua_pop(e->L, 1);
   uint32_t n = (uint32_t)strlen(e->message);
-  if (!cr_reserve(e, 5 + n)) return false;
+  if (!cr_encode_taint(e) || !cr_reserve(e, 5 + n)) return false;
   cr_add_tag(e, CR_TAG_REFUSED);
   cr_add(e, &n, 4);
   cr_add(e, e->message, n);

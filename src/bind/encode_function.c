@@ -113,25 +113,25 @@ static bool is_env(const struct cr_encoder *e, const char *name) {
          (strcmp(name, "_ENV") == 0 || *name == '(');
 }
 
+/* The first function that has it writes its value, the others refer to it there.
+** If that is a function that nobody can read, they are as good as without. */
 bool cr_encode_upvalue(struct cr_encoder *e) {
   struct cr_frame *f = &e->frame[e->depth - 1];
   int n = (int)++f->list;
   const char *name = lua_getupvalue(e->L, f->base, n);
-  if (name == NULL) {
-    cr_encode_close(e);
-    return true;
-  }
+  if (name == NULL) return cr_encode_close(e);
   if (is_env(e, name)) return cr_encode_value(e);
   void *id = lua_upvalueid(e->L, f->base, n);
   struct cr_seen_entry *s = cr_encode_seen(e, id);
   if (s == NULL) return false;
-  if (s->kind == 0) {
+  if (s->kind == 0 || cr_encode_is_tainted(e, s->at)) {
     s->kind = CR_SEEN_UPVALUE;
     s->at = f->at;
     s->extra = (uint16_t)n;
     return cr_encode_value(e);
   }
   lua_pop(e->L, 1);
+  if (e->classes > 0 && !cr_encode_edge(e, s->at)) return false;
   if (!cr_reserve(e, 10)) return false;
   *cr_bytes_at(e, s->at) |= CR_TAG_SHARED;
   cr_add_tag(e, CR_TAG_UPVALUE);

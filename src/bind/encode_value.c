@@ -39,19 +39,22 @@ struct cr_frame *cr_encode_open(struct cr_encoder *e, uint64_t at) {
     cr_encode_fail(e, "a value nested too deeply");
     return NULL;
   }
+  if (e->classes > 0 && !cr_encode_edge(e, at)) return NULL;
   struct cr_frame *f = &e->frame[e->depth++];
   *f = (struct cr_frame){.at = at, .base = lua_gettop(e->L)};
   return f;
 }
 
-void cr_encode_close(struct cr_encoder *e) {
+bool cr_encode_close(struct cr_encoder *e) {
   struct cr_frame *f = &e->frame[--e->depth];
-  if (f->is_class) e->classes--;
   lua_settop(e->L, f->base - 1);
+  if (!f->is_class || --e->classes > 0) return true;
+  return cr_encode_taint_settle(e);
 }
 
 bool cr_encode_refer(struct cr_encoder *e, struct cr_seen_entry *s) {
-  if (s->tainted && e->classes > 0) cr_encode_taint(e);
+  bool leads = e->classes > 0 && s->kind != CR_SEEN_CLASS;
+  if (leads && !cr_encode_edge(e, s->at)) return false;
   if (!cr_reserve(e, 9)) return false;
   *cr_bytes_at(e, s->at) |= CR_TAG_SHARED;
   cr_add_tag(e, CR_TAG_REFER);
@@ -59,9 +62,15 @@ bool cr_encode_refer(struct cr_encoder *e, struct cr_seen_entry *s) {
   return true;
 }
 
+/* May it be referred to here? Else it is written once more, outside of classes:
+** that says what in it cannot travel, and where. */
+static bool is_known(const struct cr_encoder *e,
+                     const struct cr_seen_entry *s) {
+  if (s->kind == 0) return false;
+  return e->classes > 0 || !cr_encode_is_tainted(e, s->at);
+}
+
 static bool refer(struct cr_encoder *e, struct cr_seen_entry *s) {
-  if (s->tainted && e->classes == 0)
-    return cr_encode_refuse(e, "what its class holds and cannot be sent");
   lua_pop(e->L, 1);
   return cr_encode_refer(e, s);
 }
@@ -152,7 +161,7 @@ static bool encode_table(struct cr_encoder *e) {
   if (p == e->globals) return add_globals(e);
   struct cr_seen_entry *s = cr_encode_seen(e, p);
   if (s == NULL) return false;
-  if (s->kind != 0) return refer(e, s);
+  if (is_known(e, s)) return refer(e, s);
   if (cr_name_possible(&e->names, p)) {
     int named = name_of(e, CR_NAME_TABLE);
     if (named != 0) return named > 0 && add_name(e, s);
@@ -232,7 +241,7 @@ bool cr_encode_class(struct cr_encoder *e) {
 static bool encode_function(struct cr_encoder *e) {
   struct cr_seen_entry *s = cr_encode_seen(e, lua_topointer(e->L, -1));
   if (s == NULL) return false;
-  if (s->kind != 0) return refer(e, s);
+  if (is_known(e, s)) return refer(e, s);
   e->names.trusted = cr_encode_is_usual(e);
   int named = name_of(e, CR_NAME_FUNCTION);
   e->names.trusted = false;

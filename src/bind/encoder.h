@@ -44,6 +44,11 @@ struct cr_frame {
   bool is_class, owned; /* owned: has a metatable */
 };
 
+/* A value in a class leads to another one; both by their places. */
+struct cr_edge {
+  uint64_t to, from;
+};
+
 struct cr_encoder {
   lua_State *L;
   struct cr_writer w;
@@ -52,6 +57,10 @@ struct cr_encoder {
   uint32_t slots;   /* the Lua stack has room for that many frames */
   uint32_t classes; /* open frames of classes */
   struct cr_seen seen;
+  struct cr_seen tainted; /* places; encode_taint.c */
+  uint64_t taint;         /* the first of a list of them */
+  struct cr_edge *edge;   /* inside the outermost class */
+  size_t edges, edge_room;
   struct cr_names names;
   const void *globals;
   struct cr_dump *dump; /* kept of the function in work, NULL: none */
@@ -114,7 +123,7 @@ struct cr_seen_entry *cr_encode_seen(struct cr_encoder *e, const void *p);
 /* Opens a frame for the value on top, with room on the Lua stack; NULL sets
 ** status. Closes it and pops its value. */
 struct cr_frame *cr_encode_open(struct cr_encoder *e, uint64_t at);
-void cr_encode_close(struct cr_encoder *e);
+bool cr_encode_close(struct cr_encoder *e);
 /* Writes a reference to a value written before. Pops nothing. */
 bool cr_encode_refer(struct cr_encoder *e, struct cr_seen_entry *s);
 
@@ -131,12 +140,22 @@ bool cr_encode_upvalue(struct cr_encoder *e);
 bool cr_encode_refuse(struct cr_encoder *e, const char *what);
 /* The same, with a name for it found here. */
 bool cr_encode_refuse_value(struct cr_encoder *e);
-/* Something inside the frames up to the next class was refused. */
-void cr_encode_taint(struct cr_encoder *e);
 /* The same anywhere: sets status and message. */
 void cr_encode_fail(struct cr_encoder *e, const char *what);
 /* An error in Lua, whose message is on the stack. */
 bool cr_encode_failed(struct cr_encoder *e);
+
+/* encode_taint.c. What lies in a class and cannot be read without it. Begins a
+** message, or begins it again. */
+void cr_encode_taint_begin(struct cr_encoder *e);
+/* Something in the frame on top was refused. */
+bool cr_encode_taint(struct cr_encoder *e);
+/* The frame on top, inside a class, leads to the value at a place. */
+bool cr_encode_edge(struct cr_encoder *e, uint64_t to);
+/* The outermost class is complete. */
+bool cr_encode_taint_settle(struct cr_encoder *e);
+/* Is a reference to that place useless? Known for sure outside of classes. */
+bool cr_encode_is_tainted(const struct cr_encoder *e, uint64_t place);
 
 /* encode_key.c. Writes the sort key of the value at stack index i. */
 bool cr_encode_key(struct cr_encoder *e, int i);

@@ -22,7 +22,7 @@
 **
 ** A place is the offset of a tag from the first value. The bit SHARED marks the
 ** tags that a REFER or UPVALUE leads to. It may lead into a class that was
-** skipped; then that value is read from there at that moment.
+** skipped; then that value is read from there at that moment, unless it was.
 */
 #ifndef CR_FORMAT_H
 #define CR_FORMAT_H

@@ -11,11 +11,10 @@
 
 struct cr_seen_entry {
   const void *key;
-  uint64_t at;     /* where it lies in the message */
-  uint32_t round;  /* the entry counts in this round only */
-  uint16_t extra;  /* upvalues: their number */
-  uint8_t kind;    /* the user's */
-  uint8_t tainted; /* the user's */
+  uint64_t at;    /* where it lies in the message */
+  uint32_t round; /* the entry counts in this round only */
+  uint16_t extra; /* upvalues: their number */
+  uint8_t kind;   /* the user's */
 };
 
 /* All-zero is an empty one. */

@@ -10,9 +10,9 @@
 #include "marshal.h"
 
 enum {
-  INPUTS = 1000,     /* that one state sees: it keeps the classes it gets */
-  GROWTH = 64 * 100, /* bytes of memory for a byte that is read */
-  SPARE = 4 << 20    /* more than that is always allowed */
+  INPUTS = 1000,  /* that one state sees: it keeps the classes it gets */
+  GROWTH = 200,   /* bytes of memory for a byte of the message */
+  SPARE = 4 << 20 /* more than that is always allowed */
 };
 
 static lua_State *state;

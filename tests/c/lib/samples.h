@@ -19,6 +19,9 @@ static const char *const samples[] = {
     "local q = Queue() return {q, Queue(3), q}, Full, Empty",
     "local n = 5 local C = {} C.__index = C function C.f() return n, C end "
     "return {setmetatable({}, C), function() return n, C end, C.f}",
+    "local C, e, all = {}, nil, {} C.__index = C for i = 1, 9 do "
+    "local n = {e, i} if e then e.up = n end e = n all[i] = e end "
+    "C.last = e return setmetatable({}, C), all",
 };
 enum { SAMPLES = sizeof samples / sizeof *samples };
 
