@@ -25,8 +25,10 @@ local function require_open(crew, name)
 end
 
 -- In the section: makes the job of one call and takes it on. Returns the job,
--- or nil, the number of the argument to blame, and why.
+-- or nil, the number of the argument to blame, and why; nil: it was closed
+-- meanwhile.
 local function submit_task(crew, pool, f, args, options, more, wake)
+  if crew.state ~= "open" then return nil end
   local job, given, problem = crew:new_task(f, args, options)
   if not job then return nil, given, problem end
   crew:limit(job)
@@ -46,11 +48,13 @@ local function task(self, class, name, f, args, options, more, wake)
   local job, argument, problem =
     crew:enter(submit_task, self, f, args, options, more or none, wake)
   if job then return job end
+  require_open(crew, name)
   if type(problem) ~= "string" then error(problem, 0) end
   check.bad(argument, name, "%s", problem)
 end
 
 local function submit(crew, pool, job, f, wake)
+  if crew.state ~= "open" then return nil end
   local ok, problem = crew:lend(job, f)
   if not ok then return nil, problem end
   crew:limit(job)
@@ -62,6 +66,7 @@ end
 local function take_on(self, crew, job, f, name, wake)
   local ok, problem = crew:enter(submit, self, job, f, wake)
   if ok then return job end
+  require_open(crew, name)
   if type(problem) ~= "string" then error(problem, 0) end
   check.bad(1, name, "%s", problem)
 end
@@ -77,8 +82,9 @@ local function map(self, class, name, f, list, options, more, wake)
   local source, total, sized = check.list(list, 2, name)
   options = check.options(options, 3, name)
   require_open(crew, name)
-  if wake and type(source) == "table" then
-    source = table.move(source, 1, total, 1, {}) -- the caller goes on with it
+  -- The caller goes on with it, or reading it runs what may raise or wait.
+  if wake or type(source) ~= "table" or getmetatable(source) ~= nil then
+    source = table.move(source, 1, total, 1, {})
   end
   local job = List.new {
     source = source, total = total, sized = sized, spread = more.spread,

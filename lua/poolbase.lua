@@ -96,7 +96,10 @@ function Base:submit(job, wake, given)
   end
   self.open[job] = true
   self.unfinished = self.unfinished + 1
-  if job.timeout then self.timed = self.timed + 1 end
+  if job.timeout then
+    self.timed = self.timed + 1
+    self.section:ring() -- who waits does so no longer than that
+  end
   if job.left == 0 and not job.reading then
     self:finish(job)
     return
@@ -347,6 +350,7 @@ local function call_all(self)
     local call = self:enter(next_call)
     if not call then return end
     xpcall(call.job.give, report, call.job, call.f)
+    if not self:is_own() then return end -- it has forked
   end
 end
 

@@ -138,6 +138,7 @@ end
 local function cannot_send(self, chunk, err)
   if chunk.upto - chunk.got > 1 then
     chunk.slow, chunk.upto = true, chunk.got + 1
+    chunk.packet = nil -- of all of them
   else
     self:fail_item(chunk, chunk.job:explain(chunk, err))
   end

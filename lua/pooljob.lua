@@ -109,7 +109,11 @@ function List:complete()
 end
 
 function List:give(f)
-  f(self.failed and self.failed[1] or not self.failed and self.results)
+  if self.failed then
+    f(self.failed[1])
+  else
+    f(self.results)
+  end
 end
 
 function List:outcome()

@@ -340,3 +340,83 @@ tap.test("memory: a map holds little more than input and results", function()
   tap.ok(after - before < 4 * n * 16 / 1024, after - before)
   tap.eq(#result, n)
 end)
+
+for _, kind in ipairs {"Pool", "ThreadPool"} do
+  local make = _G[kind]
+
+  -- Reading the list says that it has begun, and lets the other one close.
+  tap.test(kind .. ": closed while a list is being submitted", function()
+    local pool <close> = make(2)
+    local reading, closed = Event(), Event()
+    local list = setmetatable({n = 3}, {__index = function(_, i)
+      reading:set()
+      closed:wait()
+      return i
+    end})
+    local t = Thread{target = function()
+      return pcall(pool.map_async, pool, tostring, list)
+    end}:start()
+    reading:wait()
+    pool:close()
+    pool:join()
+    closed:set()
+    local good, err = t:result()
+    tap.eq(good, false)
+    tap.ok(err:find "cannot map_async: the pool is closed", err)
+  end)
+
+  tap.test(kind .. ": an error in a list's __index is that call's", function()
+    local pool <close> = make(2)
+    local go = Event()
+    local other = pool:apply_async(function() go:wait() return "fine" end)
+    local list = setmetatable({n = 3}, {__index = function()
+      error("boom", 0)
+    end})
+    for _, name in ipairs {"map", "map_async", "starmap"} do
+      tap.eq({pcall(pool[name], pool, tostring, list)}, {false, "boom"}, name)
+    end
+    go:set()
+    tap.eq(other:get(), "fine")
+  end)
+
+  tap.test(kind .. ": a list is taken as it is at the call", function()
+    local pool <close> = make(1)
+    local go = Event()
+    pool:apply_async(function() go:wait() end)
+    local array = Array(100)
+    local result = pool:map_async(function(x) return x end, array, 1)
+    for i = 1, 100 do array[i] = 7 end
+    go:set()
+    for _, x in ipairs(result:get()) do tap.eq(x, 0) end
+  end)
+
+  tap.test(kind .. ": a nil error comes to the callback as nil", function()
+    local pool <close> = make(1)
+    local q = Queue()
+    local function tell(...) q:put{select("#", ...), (...)} end
+    pool:map_async(function() error(nil, 0) end, {1}, 1, nil, tell)
+    tap.eq(q:get(), {1})
+  end)
+end
+
+tap.test("a callback that forks: the child runs no others", function()
+  local out, err, status = tap.lua [[
+    local pool = Pool(1)
+    local main, q = getpid(), Queue()
+    local gate = Event()
+    pool:apply_async(function() gate:wait() end)
+    for i = 1, 5 do
+      pool:apply_async(function() return i end, {}, function(n)
+        q:put { n, getpid() == main }
+        local child = n == 1 and fork() or 0
+        if child ~= 0 then wait(child) end
+      end)
+    end
+    gate:set()
+    pool:close()
+    pool:join()
+    while not q:empty() do print(table.unpack(q:get())) end]]
+  tap.eq(err, "")
+  tap.eq(status, 0)
+  tap.eq(out, "1\ttrue\n2\ttrue\n3\ttrue\n4\ttrue\n5\ttrue\n")
+end)

@@ -243,11 +243,13 @@ test("os.exit ends it, with the terminal as it was", function(s)
   tap.eq(s:modes(), "canonical")
 end)
 
-test("a signal ends it, with the terminal as it was", function(s)
-  kill(s.pid, "TERM")
-  tap.eq({ s:wait() }, { "signal", 15 })
-  tap.eq(s:modes(), "canonical")
-end)
+for _, sig in ipairs { 15, 1, 10, 14 } do -- TERM, HUP, USR1, ALRM
+  test("signal " .. sig .. " ends it, with the terminal as it was", function(s)
+    kill(s.pid, sig)
+    tap.eq({ s:wait() }, { "signal", sig })
+    tap.eq(s:modes(), "canonical")
+  end)
+end
 
 test("Ctrl-C in a paste whose end was lost clears it", function(s)
   -- The Ctrl-C comes at any point of it, the last ones most likely after it.
@@ -467,6 +469,17 @@ test("history: the oldest entries go, the newest stay", function()
   tap.ok(text:find "^#1700000000\nx = 2001\n")
   tap.ok(text:find "\nx = 7000\n$")
   tap.eq(tap.run("ls " .. dir), "history\n")
+end)
+
+test("Enter while a thread forks", function(s)
+  s:send("switch_interval(1e-5) Thread { daemon = true, target = function()"
+    .. " while true do local p = fork() if p == 0 then os.exit(0) end wait(p)"
+    .. " end end }:start()\r")
+  s:expect "\n> $"
+  for i = 1, 30 do
+    s:send(i .. " + 1000\r")
+    s:expect("\n" .. i + 1000 .. "\n> $")
+  end
 end)
 
 session.done()

@@ -195,6 +195,11 @@ static void on_end(int sig) {
   raise(sig);
 }
 
+/* Those that end the process if nobody handles them. */
+static const int ending[] = {SIGTERM, SIGHUP,  SIGABRT, SIGSEGV, SIGBUS, SIGFPE,
+                             SIGILL,  SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU};
+enum { ENDING = sizeof ending / sizeof *ending };
+
 static void handle(int sig, void (*handler)(int), int flags) {
   struct sigaction old;
   struct sigaction ours = {.sa_handler = handler, .sa_flags = flags};
@@ -206,8 +211,8 @@ static void handle(int sig, void (*handler)(int), int flags) {
 static void handle_signals(void) {
   main_thread = pthread_self();
   handle(SIGWINCH, on_resize, SA_RESTART);
-  handle(SIGTERM, on_end, (int)(SA_RESETHAND | SA_NODEFER));
-  handle(SIGHUP, on_end, (int)(SA_RESETHAND | SA_NODEFER));
+  for (size_t i = 0; i < ENDING; i++)
+    handle(ending[i], on_end, (int)(SA_RESETHAND | SA_NODEFER));
 }
 
 static void unhandle(int sig, void (*handler)(int)) {
@@ -231,8 +236,7 @@ static void in_child(void) {
   editor_in_child();
   relay_in_child();
   unhandle(SIGWINCH, on_resize);
-  unhandle(SIGTERM, on_end);
-  unhandle(SIGHUP, on_end);
+  for (size_t i = 0; i < ENDING; i++) unhandle(ending[i], on_end);
 }
 
 static void at_exit(void) {

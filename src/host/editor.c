@@ -163,7 +163,7 @@ static int key_enter(int count, int key) {
   screen_leave();
   bool complete = calls->is_complete(calls->ud, rl_line_buffer);
   screen_enter(SCREEN_PROMPT);
-  if (calls->is_cancelled(calls->ud)) return key_cancel(count, key);
+  if (is_cancelled()) return key_cancel(count, key);
   if (complete) return rl_newline(count, key);
   rl_insert_text("\n");
   return 0;
