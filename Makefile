@@ -254,7 +254,7 @@ torture: all $(C_HEAVY)
 	  tenths 2 $(BUILD)/cluarun tests/torture/pool.lua; \
 	} | awk -f tests/lib/kills.awk
 # Everything that kills or exhausts, after each other; the stepping comes first
-# and takes its own time. Also with SANITIZER=address,undefined.
+# and takes its own time.
 SOAKED = language fork_threads pool steady prompt
 soak: all $(C_HEAVY) $(BUILD)/tests/pty.so
 	$(Q){ share() { $(RUN) "$$@" $$(($(MINUTES) * 60 / 9)) \

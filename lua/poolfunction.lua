@@ -47,23 +47,26 @@ local function new(forget)
     last = 0, -- number given
     of = setmetatable({}, {__mode = "k"}), -- function -> its entry
     entries = {}, -- those, in the order of their making
+    most = KEPT, -- with more entries than that it is time to drop some
     forget = forget -- tells the workers that they will not need a number
   }, Functions)
 end
 
--- Drops the oldest entries that no task needs.
+-- Drops the oldest entries that no task needs. Where most are in use the next
+-- look comes when there are about twice as many.
 function Functions:drop_old()
-  local i = 1
-  while #self.entries > KEPT and i <= #self.entries do
-    local entry = self.entries[i]
-    if entry.uses == 0 then
-      table.remove(self.entries, i)
-      self.of[entry.original] = nil
-      self.forget(entry.number)
+  local kept, surplus = {}, #self.entries - KEPT
+  for _, entry in ipairs(self.entries) do
+    local original = entry.original
+    if surplus == 0 or entry.uses > 0 then
+      kept[#kept + 1] = entry
     else
-      i = i + 1
+      surplus = surplus - 1
+      if self.of[original] == entry then self.of[original] = nil end
+      self.forget(entry.number)
     end
   end
+  self.entries, self.most = kept, 2 * #kept - KEPT
 end
 
 -- Globals are the receiver's own: an upvalue that is _G needs no copy.
@@ -99,7 +102,7 @@ function Functions:get(f)
   if not entry then return nil, problem end
   self.of[f] = entry
   self.entries[#self.entries + 1] = entry
-  self:drop_old()
+  if #self.entries > self.most then self:drop_old() end
   return entry
 end
 

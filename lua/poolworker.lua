@@ -46,13 +46,14 @@ function Known:learn(number)
       self[which] = {f = f, cells = cells}
     end
   end
-  return self[number], problem
+  if problem and not self[number] then self[number] = {problem = problem} end
+  return self[number]
 end
 
 function Known:get(number, call)
-  local entry, problem = self[number], nil
-  if not entry then entry, problem = self:learn(number) end
-  if not entry then return nil, problem or "the function is missing" end
+  local entry = self[number] or self:learn(number)
+  if not entry then return nil, "the function is missing" end
+  if entry.problem then return nil, entry.problem end
   if entry.call ~= call then
     if entry.call and #entry.cells > 0 then restore(entry.cells) end
     entry.call = call

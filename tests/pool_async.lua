@@ -420,3 +420,24 @@ tap.test("a callback that forks: the child runs no others", function()
   tap.eq(status, 0)
   tap.eq(out, "1\ttrue\n2\ttrue\n3\ttrue\n4\ttrue\n5\ttrue\n")
 end)
+
+tap.test("a function that a worker cannot load: the same error each time",
+  function()
+  local pool <close> = Pool(1)
+  package.preload.only_here = function()
+    return {f = function() return 1 end}
+  end
+  local f = require "only_here".f
+  for _ = 1, 3 do
+    tap.fails("module 'only_here' not found", pool.apply, pool, f)
+  end
+end)
+
+tap.test("many functions at once, each of its own", function()
+  local pool <close> = Pool(2)
+  local results = {}
+  for i = 1, 3000 do
+    results[i] = pool:apply_async(function() return i end)
+  end
+  for i = 1, 3000 do tap.eq(results[i]:get(), i) end
+end)
