@@ -405,3 +405,16 @@ test("Ctrl-C ends a waiting get", function()
   ok(p:join(10))
   eq(p.exitcode, -2)
 end)
+
+test("PriorityQueue: how large a list may be", function()
+  local q = PriorityQueue()
+  local list, doubled = {}, { 1 }
+  for i = 1, 100000 do list[i] = i end
+  q:put(list)
+  q:put { 0, ("x"):rep(100000) }
+  for _ = 1, 27 do doubled = { doubled, doubled } end
+  fails("cannot order a list whose parts make more than 16 MiB", q.put, q,
+    doubled)
+  eq(q:get()[1], 0)
+  eq(#q:get(), 100000)
+end)

@@ -7,7 +7,7 @@
 #include "encoder.h"
 
 enum { DEEPEST = 60 };
-#define LONGEST ((size_t)1 << 30)
+#define LONGEST ((size_t)16 << 20) /* a part that comes often counts often */
 
 /* The lists around the one in work. */
 struct outer {
@@ -76,7 +76,7 @@ static bool add_list(struct cr_encoder *e, int t, lua_Integer n,
   if (depth > DEEPEST || !lua_checkstack(e->L, 8))
     return refuse(e, "a list nested too deeply");
   if ((size_t)(e->w.p - e->w.start) > LONGEST)
-    return refuse(e, "a list of that size");
+    return refuse(e, "a list whose parts make more than 16 MiB");
   if (!add_mark(e, '(')) return false;
   for (lua_Integer i = 1; i <= n; i++) {
     lua_rawgeti(e->L, t, i);

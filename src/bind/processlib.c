@@ -230,9 +230,13 @@ static int process__ready(lua_State *L) {
 static int raise_lost(lua_State *L, struct cr_process *p) {
   const char *name = cr_process_push_name(L, 1);
   int code = cr_child_exitcode(&p->child);
-  if (code < 0)
+  const char *sig = code < 0 ? sigabbrev_np(-code) : NULL;
+  if (sig != NULL)
     lua_pushfstring(L, "process %s (pid %d) was killed by signal %d (SIG%s)",
-                    name, (int)p->child.pid, -code, sigabbrev_np(-code));
+                    name, (int)p->child.pid, -code, sig);
+  else if (code < 0) /* a real-time signal */
+    lua_pushfstring(L, "process %s (pid %d) was killed by signal %d", name,
+                    (int)p->child.pid, -code);
   else
     lua_pushfstring(L, "process %s (pid %d) was left by os.exit(%d)", name,
                     (int)p->child.pid, code);
