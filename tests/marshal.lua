@@ -475,3 +475,21 @@ test("what has no order", function()
   eq(p:get()[2], print)
   eq(p:get(), { 2, { x = 1 } })
 end)
+
+test("a module that is required after others were sent goes by name", function()
+  local out, err = tap.lua [[
+    local q = Queue()
+    q:put { { 1 } }
+    q:get()
+    package.preload.late = function() return { a = 1 } end
+    local late = require "late"
+    q:put(late)
+    print(rawequal(q:get(), late))
+    q:put { late, print }
+    print(rawequal(q:get()[1], late))
+    package.preload.later = function() return { f = function() end } end
+    local f = require "later".f
+    q:put(f)
+    print(rawequal(q:get(), f))]]
+  eq({ out, err }, { "true\ntrue\ntrue\n", "" })
+end)

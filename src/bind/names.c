@@ -135,6 +135,7 @@ static void note_addresses(lua_State *L) {
   struct cr_named *s = lua_newuserdatauv(L, size, 0);
   memset(s, 0, size);
   s->mask = room - 1;
+  s->modules = atomic_load(&cr_modules_loaded);
   for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
     if (!lua_istable(L, -2)) continue;
     const void *p = lua_topointer(L, -2);
@@ -257,8 +258,11 @@ static bool outdated(lua_State *L, struct cr_names *n, int i, enum found r,
 
 static void fetch_named(lua_State *L, struct cr_names *n) {
   lua_rawgeti(L, n->env, CR_ENV_NAMED);
-  n->named = lua_touserdata(L, -1);
+  const struct cr_named *named = lua_touserdata(L, -1);
   lua_pop(L, 1);
+  bool good =
+      named != NULL && named->modules == atomic_load(&cr_modules_loaded);
+  n->named = good ? named : NULL;
 }
 
 void cr_names_begin(lua_State *L, struct cr_names *n, int env) {

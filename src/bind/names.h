@@ -14,10 +14,16 @@
 
 #include <lua.h>
 
+#include "futex.h"
+
+/* requirelib.c: counts the modules that require has loaded. */
+extern cr_word cr_modules_loaded;
+
 /* The addresses of the tables that had a name when the names were taken, in a
 ** hash table. Most tables have none, and this shows it without asking Lua. */
 struct cr_named {
-  size_t mask; /* capacity - 1 */
+  size_t mask;      /* capacity - 1 */
+  uint32_t modules; /* cr_modules_loaded at that time */
   const void *table[];
 };
 
@@ -41,8 +47,9 @@ static inline size_t cr_named_slot(const struct cr_named *n, const void *p) {
   return (size_t)((uint64_t)(uintptr_t)p * 0x9e3779b97f4a7c15u >> 24) & n->mask;
 }
 
-/* Can cr_name_of find a name of kind CR_NAME_TABLE for the table at p (or find
-** that the names are outdated)? */
+/* Can cr_name_of find a name of kind CR_NAME_TABLE for the table at p? Yes, too,
+** when modules have been required since the names were taken; what was put into
+** package.loaded by hand is found when a function or a class is sent. */
 static inline bool cr_name_possible(const struct cr_names *n, const void *p) {
   if (n->named == NULL) return true;
   size_t i = cr_named_slot(n->named, p);

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <lualib.h>
 
+#include "names.h"
 #include "object.h"
 #include "registry.h"
 #include "state.h"
@@ -15,7 +16,7 @@
 static const char
     loading_key; /* registry: name -> the loading thread's record */
 static const char waiting_key; /* registry: record -> the name it waits for */
-static cr_word loaded;         /* rings whenever a module is done */
+cr_word cr_modules_loaded;     /* rings whenever one is done */
 
 /* The table of loaders is on top: lets go of all but that one, and of all that
 ** waited. */
@@ -92,7 +93,7 @@ static void wait_for_others(lua_State *L, const char *name, void *me) {
   for (;;) {
     void *t = loader_of(L, name);
     if (t == NULL || waits_for(L, t, me)) return;
-    struct cr_wait wait = {&loaded, atomic_load(&loaded)};
+    struct cr_wait wait = {&cr_modules_loaded, atomic_load(&cr_modules_loaded)};
     set_waiting(L, me, true);
     int err = cr_sleep(&wait, 1, CR_FOREVER);
     set_waiting(L, me, false);
@@ -139,7 +140,7 @@ static void find_loader(lua_State *L, const char *name) {
 static int loading__close(lua_State *L) {
   lua_getiuservalue(L, 1, 1);
   set_loader(L, lua_tostring(L, -1), NULL);
-  cr_ring(&loaded);
+  cr_ring(&cr_modules_loaded);
   return 0;
 }
 
