@@ -251,6 +251,17 @@ test("a metatable that came as a mere table first", function()
   back:get()
 end)
 
+test("a metatable that came as a mere table first, with what cannot travel",
+  function()
+    local mt = { file = io.stdout, __call = print }
+    local r = sent { mt, setmetatable({}, mt) }
+    ok(r[1] == mt and getmetatable(r[2]) == mt)
+    r = sent { function() return mt end, setmetatable({}, mt) }
+    ok(r[1]() == mt)
+    fails("cannot send a file %(at %[1%]%.file%)", q.put, q, { mt, {} })
+    ok(q:empty())
+  end)
+
 test("finalizers work at the receiver", function()
   local pid = in_child(function()
     local mt = {}

@@ -180,11 +180,13 @@ static bool encode_until_settled(struct cr_encoder *e, int first) {
     if (e->names.rebuilt && !had_names)
       had_names = true;
     else if (!e->again)
-      return true;
-    e->again = false;
+      break;
+    e->again = e->refused = false;
     e->w.p = e->w.start + e->start;
     forget_seen(e);
   }
+  if (e->refused) e->status = EINVAL;
+  return !e->refused;
 }
 
 /* Cleans up after a failure; leaves the message on top of the old stack. */
@@ -209,7 +211,7 @@ static struct cr_encoder *begin(lua_State *L, int n) {
   e->start = 0;
   e->env = e->status = 0;
   e->values = n;
-  e->pushed = e->again = e->names.rebuilt = false;
+  e->pushed = e->again = e->refused = e->names.rebuilt = false;
   cr_writer_open(&e->w);
   return e;
 }

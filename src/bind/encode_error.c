@@ -124,14 +124,12 @@ bool cr_encode_failed(struct cr_encoder *e) {
 }
 
 bool cr_encode_refuse(struct cr_encoder *e, const char *what) {
-  if (e->classes == 0) {
-    cr_encode_fail(e, what);
-    return false;
-  }
-  describe(e, what);
+  if (!e->refused) describe(e, what);
+  if (e->classes == 0) e->refused = true;
   lua_pop(e->L, 1);
   uint32_t n = (uint32_t)strlen(e->message);
-  if (!cr_encode_taint(e) || !cr_reserve(e, 5 + n)) return false;
+  if (e->classes > 0 && !cr_encode_taint(e)) return false;
+  if (!cr_reserve(e, 5 + n)) return false;
   cr_add_tag(e, CR_TAG_REFUSED);
   cr_add(e, &n, 4);
   cr_add(e, e->message, n);

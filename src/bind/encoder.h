@@ -72,6 +72,7 @@ struct cr_encoder {
   int status;        /* 0, ENOMEM, EINVAL */
   bool pushed;       /* EINVAL: the message is on the stack */
   bool again;        /* `wanted` has grown: start again */
+  bool refused;      /* outside of a class, as the message says */
   char message[480];
   const void **wanted; /* tables found to be metatables late */
   uint32_t wants, wants_room;
@@ -136,7 +137,8 @@ bool cr_encode_function(struct cr_encoder *e, uint64_t at);
 bool cr_encode_upvalue(struct cr_encoder *e);
 
 /* encode_error.c. The value on top, called `what`, cannot travel: writes
-** REFUSED inside a class and pops it, else sets status and message. */
+** REFUSED and pops it. Outside of a class that is for as long only as what it
+** lies in may yet turn out to be one. */
 bool cr_encode_refuse(struct cr_encoder *e, const char *what);
 /* The same, with a name for it found here. */
 bool cr_encode_refuse_value(struct cr_encoder *e);
