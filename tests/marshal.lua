@@ -342,6 +342,20 @@ test("synchronisation objects", function()
   end
 end)
 
+test("many objects in one message", function()
+  local n, t = 20000, {}
+  for i = 1, n do t[i] = Value(i) end
+  for i = 1, n do t[n + i] = t[i] end
+  local r, good = sent(t), true
+  for i = 1, 2 * n do good = good and rawequal(r[i], t[i]) end
+  ok(good)
+  -- Written twice, as a table turns out to be a metatable: noted once.
+  local mt = { t[3] }
+  r = sent { mt, t[1], setmetatable({ t[2] }, mt), t[1] }
+  ok(r[2] == t[1] and r[3][1] == t[2] and r[4] == t[1] and r[1] == mt)
+  ok(r[1][1] == t[3])
+end)
+
 test("a new object arrives with its type", function()
   local makers = { Queue, LifoQueue, PriorityQueue, Lock, RLock, Semaphore,
     BoundedSemaphore, Event, Condition, function() return Barrier(2) end,

@@ -17,9 +17,9 @@ static void encoder_free(void *p) {
   struct cr_encoder *e = p;
   cr_seen_free(&e->seen);
   cr_seen_free(&e->tainted);
+  cr_seen_free(&e->wanted);
   free(e->edge);
   free(e->frame);
-  free(e->wanted);
   free(e);
   self = NULL;
 }
@@ -141,6 +141,7 @@ static bool prepare(struct cr_encoder *e) {
     e->status = ENOMEM;
     return false;
   }
+  cr_seen_clear(&e->wanted);
   forget_seen(e);
   cr_env_push(e->L);
   e->env = lua_gettop(e->L);
@@ -183,6 +184,7 @@ static bool encode_until_settled(struct cr_encoder *e, int first) {
       break;
     e->again = e->refused = false;
     e->w.p = e->w.start + e->start;
+    e->w.objects = 0;
     forget_seen(e);
   }
   if (e->refused) e->status = EINVAL;
@@ -207,7 +209,7 @@ static struct cr_encoder *begin(lua_State *L, int n) {
   struct cr_encoder *e = cr_encoder_self();
   if (e == NULL) return NULL;
   e->L = L;
-  e->depth = e->classes = e->wants = 0;
+  e->depth = e->classes = 0;
   e->start = 0;
   e->env = e->status = 0;
   e->values = n;

@@ -21,7 +21,8 @@
 enum cr_seen_kind {
   CR_SEEN_PLAIN = 1,
   CR_SEEN_CLASS, /* a class, or something with a name */
-  CR_SEEN_UPVALUE
+  CR_SEEN_UPVALUE,
+  CR_SEEN_OBJECT /* `at`: its number */
 };
 
 /* What a frame does next. */
@@ -74,8 +75,7 @@ struct cr_encoder {
   bool again;        /* `wanted` has grown: start again */
   bool refused;      /* outside of a class, as the message says */
   char message[480];
-  const void **wanted; /* tables found to be metatables late */
-  uint32_t wants, wants_room;
+  struct cr_seen wanted; /* tables found to be metatables late */
 };
 
 /* The calling thread's encoder; NULL: out of memory. */
