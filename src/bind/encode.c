@@ -2,6 +2,7 @@
 #include "marshal.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <lauxlib.h>
@@ -138,7 +139,8 @@ static void forget_seen(struct cr_encoder *e) {
 ** the values until the message is complete. */
 static bool prepare(struct cr_encoder *e) {
   if (!cr_encode_room(e)) {
-    e->status = ENOMEM;
+    snprintf(e->message, sizeof e->message, "stack overflow");
+    e->status = EINVAL;
     return false;
   }
   cr_seen_clear(&e->wanted);
