@@ -342,6 +342,20 @@ test("synchronisation objects", function()
   end
 end)
 
+test("many objects in one message", function()
+  local n, t = 20000, {}
+  for i = 1, n do t[i] = Value(i) end
+  for i = 1, n do t[n + i] = t[i] end
+  local r, good = sent(t), true
+  for i = 1, 2 * n do good = good and rawequal(r[i], t[i]) end
+  ok(good)
+  -- Written twice, as a table turns out to be a metatable: noted once.
+  local mt = { t[3] }
+  r = sent { mt, t[1], setmetatable({ t[2] }, mt), t[1] }
+  ok(r[2] == t[1] and r[3][1] == t[2] and r[4] == t[1] and r[1] == mt)
+  ok(r[1][1] == t[3])
+end)
+
 test("a new object arrives with its type", function()
   local makers = { Queue, LifoQueue, PriorityQueue, Lock, RLock, Semaphore,
     BoundedSemaphore, Event, Condition, function() return Barrier(2) end,
@@ -420,6 +434,45 @@ test("the error says where", function()
   for _ = 1, 1000 do t = { t, n = co } end
   local err = fails("cannot send a coroutine", function() q:put(t) end)
   ok(#err < 400, err)
+  at('["\\0001\\0132"]', { ["\0001\r2"] = co })
+end)
+
+test("the error says where a long way ends", function()
+  local function nested(n, key)
+    local t = coroutine.create(print)
+    for i = n, 1, -1 do t = { [key:format(i)] = t } end
+    return fails("cannot send a coroutine", function() q:put(t) end)
+  end
+  for name, key in pairs { words = "a key of some length, number %03d!",
+    bytes = ("\1"):rep(40) .. "%d" } do
+    local err = nested(30, key)
+    local shown = key:format(30):sub(1, 40):gsub("\1", "\\001")
+    if #key:format(30) > 40 then shown = shown .. "..." end
+    ok(err:find('["' .. shown .. '"]))', 1, true), name .. ": " .. err)
+    ok(err:find(" ... ", 1, true) and #err < 600, name .. ": " .. err)
+  end
+  local err = nested(24, "k%d")
+  ok(err:find(".k1.k2.k3.k4.k5.k6.k7.k8.k9.k10.k11.k12.k13.k14", 1, true), err)
+  ok(err:find("(at .k1.", 1, true) and err:find(".k24))", 1, true), err)
+  err = nested(25, "k%d")
+  ok(err:find(".k12 ... .k14.", 1, true), err)
+end)
+
+test("a stack without room for a message", function()
+  local put, last = 0, nil
+  local function deeper()
+    local done, err = pcall(q.put, q, {})
+    if not done then last = err return end
+    put = put + 1
+    q:get()
+    deeper()
+    return true
+  end
+  fails("stack overflow", function()
+    deeper()
+    error(last)
+  end)
+  ok(put > 1000 and q:empty())
 end)
 
 test("after an error the next message is whole", function()

@@ -251,6 +251,44 @@ test("a metatable that came as a mere table first", function()
   back:get()
 end)
 
+test("thousands of metatables that came as mere tables first", function()
+  local n, class, object = 20000, {}, {}
+  for i = 1, n do
+    class[i] = { i }
+    object[i] = setmetatable({ -i }, class[i])
+  end
+  local function all_there(r)
+    for i = 1, n do
+      local c, o = r[1][i], r[2][i]
+      if c[1] ~= i or o[1] ~= -i or getmetatable(o) ~= c then return false end
+    end
+    return true
+  end
+  local r = sent { class, object }
+  ok(all_there(r) and r[1][n] == class[n])
+  local pid = in_child(function()
+    local other = {}
+    for i = 1, n do
+      class[i] = { i }
+      other[i] = setmetatable({ -i }, class[i])
+    end
+    back:put { class, other }
+  end)
+  ok(all_there(back:get()))
+  wait(pid)
+end)
+
+test("a metatable that came as a mere table first, with what cannot travel",
+  function()
+    local mt = { file = io.stdout, __call = print }
+    local r = sent { mt, setmetatable({}, mt) }
+    ok(r[1] == mt and getmetatable(r[2]) == mt)
+    r = sent { function() return mt end, setmetatable({}, mt) }
+    ok(r[1]() == mt)
+    fails("cannot send a file %(at %[1%]%.file%)", q.put, q, { mt, {} })
+    ok(q:empty())
+  end)
+
 test("finalizers work at the receiver", function()
   local pid = in_child(function()
     local mt = {}

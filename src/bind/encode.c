@@ -2,6 +2,7 @@
 #include "marshal.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <lauxlib.h>
@@ -17,9 +18,9 @@ static void encoder_free(void *p) {
   struct cr_encoder *e = p;
   cr_seen_free(&e->seen);
   cr_seen_free(&e->tainted);
+  cr_seen_free(&e->wanted);
   free(e->edge);
   free(e->frame);
-  free(e->wanted);
   free(e);
   self = NULL;
 }
@@ -138,9 +139,11 @@ static void forget_seen(struct cr_encoder *e) {
 ** the values until the message is complete. */
 static bool prepare(struct cr_encoder *e) {
   if (!cr_encode_room(e)) {
-    e->status = ENOMEM;
+    snprintf(e->message, sizeof e->message, "stack overflow");
+    e->status = EINVAL;
     return false;
   }
+  cr_seen_clear(&e->wanted);
   forget_seen(e);
   cr_env_push(e->L);
   e->env = lua_gettop(e->L);
@@ -180,11 +183,14 @@ static bool encode_until_settled(struct cr_encoder *e, int first) {
     if (e->names.rebuilt && !had_names)
       had_names = true;
     else if (!e->again)
-      return true;
-    e->again = false;
+      break;
+    e->again = e->refused = false;
     e->w.p = e->w.start + e->start;
+    e->w.objects = 0;
     forget_seen(e);
   }
+  if (e->refused) e->status = EINVAL;
+  return !e->refused;
 }
 
 /* Cleans up after a failure; leaves the message on top of the old stack. */
@@ -205,11 +211,11 @@ static struct cr_encoder *begin(lua_State *L, int n) {
   struct cr_encoder *e = cr_encoder_self();
   if (e == NULL) return NULL;
   e->L = L;
-  e->depth = e->classes = e->wants = 0;
+  e->depth = e->classes = 0;
   e->start = 0;
   e->env = e->status = 0;
   e->values = n;
-  e->pushed = e->again = e->names.rebuilt = false;
+  e->pushed = e->again = e->refused = e->names.rebuilt = false;
   cr_writer_open(&e->w);
   return e;
 }

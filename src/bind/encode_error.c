@@ -40,7 +40,7 @@ static void add_string_key(struct text *t, const char *s, size_t n) {
     if (c == '"' || c == '\\')
       add(t, "\\%c", c);
     else if (c < 32 || c == 127)
-      add(t, "\\%u", c);
+      add(t, "\\%03u", c);
     else
       add(t, "%c", c);
   }
@@ -80,25 +80,57 @@ static void add_step(struct cr_encoder *e, struct text *t, uint32_t i,
     case CR_DOING_OWNER: add(t, "%smetatable", comma); break;
     default: {
       const char *name = lua_getupvalue(e->L, f->base, (int)f->list);
-      add(t, "%supvalue '%s'", comma, name);
+      add(t, "%supvalue '%.60s'", comma, name);
       lua_pop(e->L, 1);
       break;
     }
   }
 }
 
-enum { SHOWN = 12 }; /* steps at either end of a long path */
+enum {
+  SHOWN = 12,   /* steps at most, at either end of a long path */
+  LONGEST = 200 /* bytes of a step */
+};
 
+static size_t step_length(struct cr_encoder *e, uint32_t i) {
+  char step[LONGEST];
+  struct text t = {step, step + sizeof step};
+  add_step(e, &t, i, false);
+  return (size_t)(t.p - step);
+}
+
+/* The first of the last steps, as many as there is room for. */
+static uint32_t last_steps(struct cr_encoder *e, size_t room) {
+  uint32_t i = e->depth;
+  while (i > 0 && e->depth - i < SHOWN) {
+    size_t n = step_length(e, i - 1);
+    if (n > room) break;
+    room -= n;
+    i--;
+  }
+  return i;
+}
+
+/* The steps where it ends matter most: the last ones get two thirds of the room,
+** the first ones what they leave. */
 static void add_path(struct cr_encoder *e, struct text *t) {
-  char *start = t->p;
+  const char *start = t->p, *gap = " ... ";
   if (e->values > 1) add(t, "[%d]", e->value);
-  for (uint32_t i = 0; i < e->depth; i++) {
-    if (i == SHOWN && e->depth > 2 * SHOWN) {
-      i = e->depth - SHOWN;
-      add(t, " ... ");
-    }
+  size_t room = (size_t)(t->end - t->p);
+  uint32_t i = 0, last = last_steps(e, room * 2 / 3);
+  room -= strlen(gap) + 1;
+  for (uint32_t k = last; k < e->depth; k++) room -= step_length(e, k);
+  for (; i < last && i < SHOWN; i++) {
+    size_t n = step_length(e, i);
+    if (n > room) break;
+    room -= n;
     add_step(e, t, i, t->p == start);
   }
+  if (i < last) {
+    add(t, "%s", gap);
+    start = t->p;
+  }
+  for (i = last; i < e->depth; i++) add_step(e, t, i, t->p == start);
 }
 
 static void describe(struct cr_encoder *e, const char *what) {
@@ -124,14 +156,12 @@ bool cr_encode_failed(struct cr_encoder *e) {
 }
 
 bool cr_encode_refuse(struct cr_encoder *e, const char *what) {
-  if (e->classes == 0) {
-    cr_encode_fail(e, what);
-    return false;
-  }
-  describe(e, what);
+  if (!e->refused) describe(e, what);
+  if (e->classes == 0) e->refused = true;
   lua_pop(e->L, 1);
   uint32_t n = (uint32_t)strlen(e->message);
-  if (!cr_encode_taint(e) || !cr_reserve(e, 5 + n)) return false;
+  if (e->classes > 0 && !cr_encode_taint(e)) return false;
+  if (!cr_reserve(e, 5 + n)) return false;
   cr_add_tag(e, CR_TAG_REFUSED);
   cr_add(e, &n, 4);
   cr_add(e, e->message, n);

@@ -121,9 +121,7 @@ static bool has_index(struct cr_encoder *e) {
 }
 
 static bool is_wanted(const struct cr_encoder *e, const void *p) {
-  for (uint32_t i = 0; i < e->wants; i++)
-    if (e->wanted[i] == p) return true;
-  return false;
+  return e->wanted.count > 0 && cr_seen_find(&e->wanted, p) != NULL;
 }
 
 enum owner { NO_OWNER, AN_OWNER, FORBIDS };
@@ -180,21 +178,10 @@ static bool encode_table(struct cr_encoder *e) {
 ** to be written again. */
 static bool want(struct cr_encoder *e, const void *p) {
   e->again = true;
-  if (!is_wanted(e, p)) {
-    if (e->wants == e->wants_room) {
-      uint32_t n = e->wants_room ? 2 * e->wants_room : 8;
-      const void **list = realloc(e->wanted, n * sizeof *list);
-      if (list == NULL) {
-        e->status = ENOMEM;
-        return false;
-      }
-      e->wanted = list;
-      e->wants_room = n;
-    }
-    e->wanted[e->wants++] = p;
-  }
   lua_pop(e->L, 1);
-  return true;
+  if (cr_seen_at(&e->wanted, p) != NULL) return true;
+  e->status = ENOMEM;
+  return false;
 }
 
 /* Writes identity and name (which is on top if `named`, and popped). */
@@ -253,13 +240,27 @@ static bool encode_function(struct cr_encoder *e) {
   return cr_encode_function(e, s->at);
 }
 
+/* Sees to it that the message has it in its list. */
+static bool note_object(struct cr_encoder *e, struct cr_seen_entry *s,
+                        struct cr_block *block) {
+  if (s->kind != 0) return true;
+  int64_t n = cr_writer_object(&e->w, block);
+  if (n < 0) {
+    e->status = ENOMEM;
+    return false;
+  }
+  s->kind = CR_SEEN_OBJECT;
+  s->at = (uint64_t)n;
+  return true;
+}
+
 static bool encode_object(struct cr_encoder *e, struct cr_object *o) {
   if (o->block == NULL) return cr_encode_refuse_value(e);
-  int64_t n = cr_writer_object(&e->w, o->block);
-  if (n < 0) e->status = ENOMEM;
-  if (n < 0 || !cr_reserve(e, 5)) return false;
+  struct cr_seen_entry *s = cr_encode_seen(e, o->block);
+  if (s == NULL || !note_object(e, s, o->block) || !cr_reserve(e, 5))
+    return false;
   cr_add_tag(e, CR_TAG_OBJECT);
-  cr_add(e, &(uint32_t){(uint32_t)n}, 4);
+  cr_add(e, &(uint32_t){(uint32_t)s->at}, 4);
   lua_pop(e->L, 1);
   return true;
 }

@@ -21,7 +21,8 @@
 enum cr_seen_kind {
   CR_SEEN_PLAIN = 1,
   CR_SEEN_CLASS, /* a class, or something with a name */
-  CR_SEEN_UPVALUE
+  CR_SEEN_UPVALUE,
+  CR_SEEN_OBJECT /* `at`: its number */
 };
 
 /* What a frame does next. */
@@ -72,9 +73,9 @@ struct cr_encoder {
   int status;        /* 0, ENOMEM, EINVAL */
   bool pushed;       /* EINVAL: the message is on the stack */
   bool again;        /* `wanted` has grown: start again */
+  bool refused;      /* outside of a class, as the message says */
   char message[480];
-  const void **wanted; /* tables found to be metatables late */
-  uint32_t wants, wants_room;
+  struct cr_seen wanted; /* tables found to be metatables late */
 };
 
 /* The calling thread's encoder; NULL: out of memory. */
@@ -136,7 +137,8 @@ bool cr_encode_function(struct cr_encoder *e, uint64_t at);
 bool cr_encode_upvalue(struct cr_encoder *e);
 
 /* encode_error.c. The value on top, called `what`, cannot travel: writes
-** REFUSED inside a class and pops it, else sets status and message. */
+** REFUSED and pops it. Outside of a class that is for as long only as what it
+** lies in may yet turn out to be one. */
 bool cr_encode_refuse(struct cr_encoder *e, const char *what);
 /* The same, with a name for it found here. */
 bool cr_encode_refuse_value(struct cr_encoder *e);

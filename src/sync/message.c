@@ -94,8 +94,6 @@ int cr_writer_grow(struct cr_writer *w, size_t more) {
 }
 
 int64_t cr_writer_object(struct cr_writer *w, struct cr_block *object) {
-  for (uint32_t i = 0; i < w->objects; i++)
-    if (w->object[i] == object) return i;
   if (w->objects == w->object_room) {
     uint32_t n = w->object_room ? w->object_room * 2 : 8;
     struct cr_block **p = realloc(w->object, n * sizeof *p);

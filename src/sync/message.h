@@ -46,8 +46,8 @@ struct cr_writer {
 };
 void cr_writer_open(struct cr_writer *w);
 int cr_writer_grow(struct cr_writer *w, size_t more);
-/* Notes an object; returns its number (the same for the same object again), or
-** -1 out of memory. The caller holds it until the packet is put. */
+/* Notes an object, each once; returns its number, or -1 out of memory. The caller
+** holds it until the packet is put. Those noted are forgotten with objects = 0. */
 int64_t cr_writer_object(struct cr_writer *w, struct cr_block *object);
 /* Ends the writing: fills in the packet, with a block of its own if it is too
 ** long for inline, carries objects, or `block` is asked for. Returns 0 or
