@@ -379,15 +379,17 @@ promise(heading, "(for a lock, a queue, a file, a command): the others of its"
     meanwhile(function() lock:acquire() print "lock" end,
       function() lock:release() end)
     meanwhile(function() print(q:get()) end, function() q:put "queue" end)
-    local function write(text)
+    local function write(fifo, text)
       local f <close> = io.open(fifo, "w")
       f:write(text, "\n")
     end
-    meanwhile(function() print(io.read()) end, function() write "file" end)
-    meanwhile(function() os.execute("cat " .. fifo) end,
-      function() write "command" end)]]):format(fifo),
-    ("mkfifo %s; cat %s |"):format(fifo, fifo))
+    meanwhile(function() print(io.read()) end,
+      function() write(fifo, "file") end)
+    meanwhile(function() os.execute("cat " .. fifo .. 2) end,
+      function() write(fifo .. 2, "command") end)]]):format(fifo),
+    ("mkfifo %s %s2; cat %s |"):format(fifo, fifo, fifo))
   os.remove(fifo)
+  os.remove(fifo .. 2)
 end)
 
 -- The benchmark says how soon. Without the promise each turn would come after
