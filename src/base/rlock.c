@@ -21,8 +21,7 @@
 
 enum {
   STARVING = 2000000, /* ns asleep after which others stay off */
-  POLITE_MAX = 4,     /* times one stays off, 1 ms each */
-  POLITE_TIME = 1000000
+  POLITE = 1000000    /* ns that one stays off */
 };
 
 static int spin_pauses = 200;
@@ -112,25 +111,10 @@ static bool swap(cr_word *w, uint32_t old, uint32_t new) {
   return atomic_compare_exchange_strong(w, &old, new);
 }
 
-/* Somebody who has slept long asked the others to stay off: do so, for a
-** bounded time, unless that one is gone. */
-static void stay_off(struct cr_rlock *l, uint32_t who) {
-  struct cr_slot *o = cr_slot_at(who - 1);
-  if (atomic_load(&o->wants) != l || cr_slot_dead(o)) {
-    swap(&l->starve, who, 0);
-    return;
-  }
-  struct cr_wait w = {&l->starve, who};
-  cr_sleep(&w, 1, cr_now() + POLITE_TIME);
-}
-
 static void starve_end(struct cr_slot *s, struct cr_rlock *l) {
   if (atomic_load(&s->wants) == NULL) return;
   atomic_store(&s->wants, NULL);
-  if (atomic_load_explicit(&l->starve, memory_order_relaxed) == s->index + 1) {
-    atomic_store(&l->starve, 0);
-    cr_wake(&l->starve, INT_MAX);
-  }
+  swap(&l->starve, s->index + 1, 0);
 }
 
 /* State of one slow acquisition. */
@@ -138,29 +122,21 @@ struct attempt {
   struct cr_rlock *lock;
   int64_t deadline, since;
   uint32_t slept; /* CR_WAITERS once we have slept */
-  int polite;
   bool internal;
   struct cr_spin spin;
 };
 
 /* The lock is free: 0, EOWNERDEAD, or EAGAIN (lost a race, look again). */
 static int grab(struct cr_slot *s, struct attempt *a, uint32_t v) {
-  struct cr_rlock *l = a->lock;
-  uint32_t who = atomic_load_explicit(&l->starve, memory_order_relaxed);
-  if (who != 0 && who != s->index + 1 && a->polite < POLITE_MAX &&
-      !a->internal) {
-    a->polite++;
-    stay_off(l, who);
-    return EAGAIN;
-  }
-  if (!swap(&l->word, v, thread_id(s) | (v & CR_WAITERS) | a->slept))
+  if (!swap(&a->lock->word, v, thread_id(s) | (v & CR_WAITERS) | a->slept))
     return EAGAIN;
   cr_spin_won(&a->spin);
   return v & CR_DIED ? EOWNERDEAD : 0;
 }
 
 /* Sleeps until the word changes: 0, ETIMEDOUT, EINTR. */
-static int lock_sleep(struct cr_slot *s, struct attempt *a, uint32_t v) {
+static int lock_sleep(struct cr_slot *s, struct attempt *a, uint32_t v,
+                      int64_t deadline) {
   struct cr_rlock *l = a->lock;
   if (!(v & CR_WAITERS) && !swap(&l->word, v, v | CR_WAITERS)) return 0;
   v |= CR_WAITERS;
@@ -178,7 +154,34 @@ static int lock_sleep(struct cr_slot *s, struct attempt *a, uint32_t v) {
     swap(&l->starve, 0, s->index + 1);
   }
   struct cr_wait w = {&l->word, v};
-  return cr_sleep(&w, 1, a->deadline);
+  return cr_sleep(&w, 1, deadline);
+}
+
+/* Who has not slept yet would overtake those that were woken and are on their
+** way: while one of them starves it sleeps as well. Those that have slept come
+** in the order in which the kernel wakes them. */
+static bool is_barred(const struct attempt *a, uint32_t v) {
+  return !a->slept && !(v & CR_DIED) && !a->internal && a->deadline != 0 &&
+         atomic_load_explicit(&a->lock->starve, memory_order_relaxed) != 0;
+}
+
+/* Not for long: who starves may be stopped, or dead. Then the bar is lifted. */
+static int stay_off(struct cr_slot *s, struct attempt *a, uint32_t v) {
+  struct cr_rlock *l = a->lock;
+  uint32_t who = atomic_load(&l->starve);
+  int64_t until = cr_now() + POLITE;
+  bool last = a->deadline <= until;
+  int err = lock_sleep(s, a, v, last ? a->deadline : until);
+  if (err != ETIMEDOUT) return err;
+  if (!(atomic_load(&l->word) & CR_TID)) swap(&l->starve, who, 0);
+  return last ? ETIMEDOUT : 0;
+}
+
+/* One that leaves without the lock may have got the wake-up that was meant for
+** whoever takes it. */
+static void pass_on(struct cr_rlock *l) {
+  uint32_t v = atomic_load(&l->word);
+  if (!(v & CR_TID) && (v & CR_WAITERS)) cr_wake(&l->word, 1);
 }
 
 static __attribute__((noinline)) int acquire_slow(struct cr_slot *s,
@@ -188,20 +191,24 @@ static __attribute__((noinline)) int acquire_slow(struct cr_slot *s,
   cr_spin_start(&a->spin);
   for (;;) {
     uint32_t v = atomic_load_explicit(&l->word, memory_order_relaxed);
-    if (!(v & CR_TID)) {
+    if (!(v & CR_TID) && is_barred(a, v)) {
+      if ((err = stay_off(s, a, v)) != 0) break;
+    } else if (!(v & CR_TID)) {
       if ((err = grab(s, a, v)) != EAGAIN) break;
     } else if (a->deadline == 0) {
       err = ETIMEDOUT;
       break;
     } else if (!cr_spin(&a->spin)) {
-      if ((err = lock_sleep(s, a, v)) != 0) break;
+      if ((err = lock_sleep(s, a, v, a->deadline)) != 0) break;
     }
   }
   starve_end(s, l);
-  if (err == 0 || err == EOWNERDEAD)
+  if (err == 0 || err == EOWNERDEAD) {
     own(s, l);
-  else
-    set_pending(s, NULL);
+    return err;
+  }
+  if (a->slept) pass_on(l);
+  set_pending(s, NULL);
   return err;
 }
 

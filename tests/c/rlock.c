@@ -93,6 +93,65 @@ static void test_exclusion(void) {
   is(o->count, TIMES * WORKERS, "one is inside at a time");
 }
 
+/* Two children that have slept for the lock. The parent frees it: the first is
+** woken, and may be interrupted at that moment. */
+enum { INTERRUPTED, NAPS, RESULT };
+
+static int count_naps(int64_t deadline) {
+  if (deadline != CR_FOREVER) atomic_fetch_add(&seen[NAPS], 1);
+  return 0;
+}
+
+static int after_first(void) {
+  return atomic_load(&seen[INTERRUPTED]) ? EINTR : 0;
+}
+
+static int after_second(void) {
+  return 0;
+}
+
+static bool not_crowded(void) {
+  return false;
+}
+
+static void take_turn(int number) {
+  struct cr_sleep_hook hook = {
+      count_naps, number == 0 ? after_first : after_second, not_crowded};
+  cr_sleep_hook = &hook;
+  cr_sleepers(1 << 20); /* no looking again by themselves */
+  int err = cr_rlock_acquire(&o->lock, CR_FOREVER);
+  if (number == 0) atomic_store(&seen[RESULT], (uint32_t)err);
+  if (err == 0) cr_rlock_release(&o->lock);
+}
+
+static void two_take_turns(bool interrupted, bool starving, const char *what) {
+  struct child c[2];
+  bool ready = true, ended = true;
+  cr_rlock_acquire(&o->lock, CR_FOREVER);
+  memset((void *)seen, 0, 4 * sizeof *seen);
+  for (int i = 0; i < 2; i++) {
+    child_start(&c[i], take_turn, i);
+    ready = child_sleeps(&c[i], 10) && ready;
+  }
+  ok(ready, "two sleep for the lock");
+  if (starving) atomic_store(&o->lock.starve, c[1].birth.slot->index + 1);
+  atomic_store(&seen[INTERRUPTED], interrupted);
+  cr_rlock_release(&o->lock);
+  for (int i = 0; i < 2; i++) {
+    ended = child_ends(&c[i], 10) && ended;
+    child_kill(&c[i]);
+    child_reap(&c[i]);
+  }
+  ok(ended, what);
+}
+
+static void test_turns(void) {
+  two_take_turns(true, false, "a wake-up that an interrupted one got goes on");
+  is(atomic_load(&seen[RESULT]), EINTR, "that one is told");
+  two_take_turns(false, true, "the first goes first, though the other starves");
+  is(atomic_load(&seen[NAPS]), 0, "and does not stay off");
+}
+
 static void test_log(void) {
   cr_log_add(&o->log, &o->a, 1);
   cr_log_add32(&o->log, &o->b, 2);
@@ -150,6 +209,7 @@ int main(void) {
   test_deadline();
   test_owner_died();
   test_exclusion();
+  test_turns();
   test_log();
   test_wake();
   cr_handle_drop(h);
