@@ -1,6 +1,7 @@
 -- contend.lua WHAT WHERE WORKERS N: N acquires and releases of one Lock in all
 -- by WORKERS at once. WHERE is "threads" or "processes". WHAT is "time": prints
--- the seconds that all took, or "worst": the longest that one acquire waited.
+-- the seconds that all took, "held": the same, computing 200 us with the lock,
+-- or "worst": the longest that one acquire waited.
 
 local what, where = arg[1], arg[2]
 local workers, n = tonumber(arg[3]), tonumber(arg[4])
@@ -11,6 +12,16 @@ local worsts = Queue()
 local function change()
   for _ = 1, share do
     lock:acquire()
+    lock:release()
+  end
+end
+
+local function hold()
+  for _ = 1, share do
+    lock:acquire()
+    local finish = monotonic() + 200e-6
+    repeat
+    until monotonic() >= finish
     lock:release()
   end
 end
@@ -27,14 +38,12 @@ local function change_and_look()
   worsts:put(worst)
 end
 
+local roles = {time = change, held = hold, worst = change_and_look}
+
 local function work()
   ready:release()
   gate:wait()
-  if what == "worst" then
-    change_and_look()
-  else
-    change()
-  end
+  roles[what]()
 end
 
 local list = {}

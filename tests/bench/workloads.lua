@@ -134,6 +134,9 @@ local function contended(where, workers)
   local row = workload(("Lock: %d %s"):format(workers, where), "time",
     lua_run("contend.lua time " .. how .. " %d"),
     peer("Python Lock", python_run("contend.py time " .. how .. " %d")))
+  local held = workload(("Lock held: %d %s"):format(workers, where),
+    "time", lua_run("contend.lua held " .. how .. " %d"),
+    peer("Python Lock", python_run("contend.py held " .. how .. " %d")))
   local worst = workload(("worst wait: %d %s"):format(workers, where), "time",
     lua_run("contend.lua worst " .. how .. " %d"),
     peer("Python Lock", python_run("contend.py worst " .. how .. " %d")))
@@ -141,6 +144,7 @@ local function contended(where, workers)
   if workers > 2 then
     long(row)
   end
+  long(held)
   long(worst)
 end
 

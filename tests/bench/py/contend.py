@@ -15,6 +15,16 @@ def change(lock, share):
     return 0
 
 
+def hold(lock, share):
+    for _ in range(share):
+        lock.acquire()
+        finish = time.monotonic() + 200e-6
+        while time.monotonic() < finish:
+            pass
+        lock.release()
+    return 0
+
+
 def change_and_look(lock, share):
     worst = 0
     for _ in range(share):
@@ -31,7 +41,7 @@ def main(what, where, workers, n):
     lock, gate = kind.Lock(), kind.Event()
     ready, worsts = kind.Semaphore(0), multiprocessing.SimpleQueue()
     share = (n + workers - 1) // workers
-    run = change_and_look if what == "worst" else change
+    run = {"time": change, "held": hold, "worst": change_and_look}[what]
 
     def work():
         ready.release()
