@@ -97,6 +97,14 @@ static bool lost_one(struct cr_barrier *b, uint64_t v, uint32_t others) {
                                : live < others;
 }
 
+/* Has one died in that round, who perhaps was to wake us all? */
+static bool has_dead(const struct cr_barrier *b, uint32_t round) {
+  for (uint32_t i = 0; i < cr_slot_high(); i++)
+    if (is_in(cr_slot_at(i), b, round) && cr_slot_dead(cr_slot_at(i)))
+      return true;
+  return false;
+}
+
 static void enter(struct cr_barrier *b, uint64_t v) {
   cr_wake_begin(&b->wake); /* should we die, one comes to look */
   atomic_store(&cr_self->note, round_of(v));
@@ -120,6 +128,13 @@ static bool spin(const struct cr_barrier *b, uint32_t round) {
   return false;
 }
 
+/* The upper half of the state, as a word (little endian). Who sleeps watches it
+** besides: the wake word of a round that is over looks the same again as soon as
+** somebody sleeps in the next one. */
+static struct cr_wait round_word(struct cr_barrier *b, uint32_t round) {
+  return (struct cr_wait){(cr_word *)&b->state + 1, round};
+}
+
 /* Waits until the round is over: 0. EPIPE: it is broken; ETIMEDOUT and EINTR:
 ** we broke it. While the action runs nobody's time runs out. */
 static int wait_round(struct cr_barrier *b, uint32_t round, int64_t deadline,
@@ -128,7 +143,8 @@ static int wait_round(struct cr_barrier *b, uint32_t round, int64_t deadline,
   bool slept = false;
   if (deadline != 0 && spin(b, round)) return 0;
   for (;;) {
-    struct cr_wait w = {&b->wake, cr_wake_want(&b->wake, true)};
+    struct cr_wait w[] = {{&b->wake, cr_wake_want(&b->wake, true)},
+                          round_word(b, round)};
     uint64_t v = atomic_load(&b->state);
     bool acting = phase_of(v) == ACTING;
     if (round_of(v) != round || phase_of(v) == BROKEN) {
@@ -143,11 +159,11 @@ static int wait_round(struct cr_barrier *b, uint32_t round, int64_t deadline,
       if (cas(b, v, as_phase(v, BROKEN))) break;
       continue;
     }
-    err = cr_sleep(&w, 1, acting ? CR_FOREVER : deadline);
+    err = cr_sleep(w, 2, acting ? CR_FOREVER : deadline);
     slept = true;
   }
-  /* The one who ended the round may have died after one of us was woken. */
-  if (slept) cr_wake(&b->wake, INT_MAX);
+  /* Not in any case: others sleep in the next round already. */
+  if (slept && has_dead(b, round)) cr_wake(&b->wake, INT_MAX);
   return err;
 }
 
@@ -207,10 +223,12 @@ int cr_barrier_wait(struct cr_barrier *b, int64_t deadline, uint32_t *index) {
   *index = count_of(v) + 1;
   if (err != 0) return err;
   err = wait_round(b, round_of(v), deadline, true);
-  if (err == 0) err = outcome(b, round_of(v));
   atomic_store(&cr_self->waits_in, 0);
-  cr_wake_end(&b->wake);
-  return err;
+  if (err == 0)
+    cr_wake_cancel();
+  else
+    cr_wake_end(&b->wake); /* all that are in the broken round */
+  return err == 0 ? outcome(b, round_of(v)) : err;
 }
 
 /* Ends the action that we ran. */
@@ -288,7 +306,12 @@ bool cr_barrier_broken(struct cr_barrier *b) {
 
 void cr_barrier_bereave(struct cr_barrier *b, struct cr_slot *dead) {
   uint64_t v = atomic_load(&b->state);
-  if (round_of(v) == atomic_load(&dead->note)) break_round(b, v);
+  if (round_of(v) == atomic_load(&dead->note)) {
+    break_round(b, v);
+    return;
+  }
+  cr_wake_begin(&b->wake); /* it has ended the round, and was to wake all */
+  cr_wake_end(&b->wake);
 }
 
 static void destroy(struct cr_block *b) {

@@ -62,6 +62,13 @@ static bool spin(const struct cr_event *e, uint64_t before) {
   return false;
 }
 
+/* The lower half of the state, as a word (little endian): it changes whenever the
+** event is set. Who sleeps watches it besides, since the wake word looks the same
+** again as soon as somebody else waits after set and clear. */
+static struct cr_wait set_word(struct cr_event *e, uint64_t before) {
+  return (struct cr_wait){(cr_word *)&e->state, (uint32_t)before};
+}
+
 int cr_event_wait(struct cr_event *e, int64_t deadline) {
   uint64_t before = atomic_load(&e->state);
   if (before & 1) return 0;
@@ -71,10 +78,11 @@ int cr_event_wait(struct cr_event *e, int64_t deadline) {
   bool slept = false;
   cr_wake_begin(&e->wake);
   for (;;) {
-    struct cr_wait w = {&e->wake, cr_wake_want(&e->wake, true)};
+    struct cr_wait w[] = {{&e->wake, cr_wake_want(&e->wake, true)},
+                          set_word(e, before)};
     if (was_set(e, before)) break;
     if (err != 0) break;
-    err = cr_sleep(&w, 1, deadline);
+    err = cr_sleep(w, 2, deadline);
     slept = true;
   }
   if (was_set(e, before)) {
@@ -86,7 +94,8 @@ int cr_event_wait(struct cr_event *e, int64_t deadline) {
 }
 
 bool cr_event_ready(struct cr_event *e, struct cr_wait *wait) {
-  if (!cr_event_is_set(e) && wait != NULL)
-    *wait = (struct cr_wait){&e->wake, cr_wake_want(&e->wake, true)};
-  return cr_event_is_set(e);
+  if (cr_event_is_set(e)) return true;
+  if (wait == NULL) return false;
+  *wait = (struct cr_wait){&e->wake, cr_wake_want(&e->wake, true)};
+  return cr_event_is_set(e) && cr_wake_unwant(&e->wake);
 }

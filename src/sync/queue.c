@@ -413,5 +413,5 @@ bool cr_queue_ready(struct cr_queue *q, struct cr_wait *wait) {
   }
   if (wait == NULL) return false;
   *wait = (struct cr_wait){&q->get_wake, cr_wake_want(&q->get_wake, true)};
-  return can_get(q);
+  return can_get(q) && cr_wake_unwant(&q->get_wake);
 }

@@ -186,5 +186,5 @@ bool cr_tray_ready(struct cr_tray *t, struct cr_wait *wait) {
   }
   if (wait == NULL) return false;
   *wait = (struct cr_wait){&t->bell, cr_wake_want(&t->bell, true)};
-  return any_entry(t);
+  return any_entry(t) && cr_wake_unwant(&t->bell);
 }

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "lib/tap.h"
+#include "lib/brink.h"
 #include "lib/child.h"
 #include "synch.h"
 
@@ -215,6 +216,32 @@ static void kills(bool action) {
   drop();
 }
 
+/* One is about to sleep for the end of a round when the other ends it, and sleeps
+** in the next one: the wake word looks as it did. */
+static void meet_twice(int number) {
+  if (number == 0) brink_stop();
+  meet(2);
+}
+
+static void overtaken(void) {
+  struct child c[2];
+  make(2, false);
+  brink_open();
+  child_start(&c[0], meet_twice, 0);
+  brink_await();
+  child_start(&c[1], meet_twice, 1);
+  ok(child_sleeps(&c[1], 10) && cr_barrier_waiting(b) == 1,
+     "one waits in the second round");
+  brink_leave();
+  ok(child_ends(&c[0], 10) && child_ends(&c[1], 10),
+     "the other one, about to sleep in the first, comes along");
+  for (int i = 0; i < 2; i++) {
+    child_kill(&c[i]);
+    child_reap(&c[i]);
+  }
+  drop();
+}
+
 int main(void) {
   if (cr_arena_open() != 0) return 99;
   shared = child_share(sizeof *shared);
@@ -225,6 +252,7 @@ int main(void) {
   acting();
   kills(false);
   kills(true);
+  overtaken();
   cr_reap_all();
   is(cr_arena_audit(), 0, "the arena is whole");
   return tap_end();

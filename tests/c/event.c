@@ -1,5 +1,6 @@
 /* Event: everyone who waits is woken, whoever dies. */
 #include "lib/tap.h"
+#include "lib/brink.h"
 #include "lib/child.h"
 #include "synch.h"
 
@@ -83,12 +84,39 @@ static void kills(void) {
   cr_handle_drop(handle);
 }
 
+/* One is about to sleep when the event is set and cleared, and another one waits
+** anew: the wake word looks as it did. */
+static void await_slowly(int number) {
+  if (number == 0) brink_stop();
+  await(number);
+}
+
+static void overtaken(void) {
+  struct child c[2];
+  make();
+  brink_open();
+  child_start(&c[0], await_slowly, 0);
+  brink_await();
+  cr_event_set(e);
+  cr_event_clear(e);
+  child_start(&c[1], await_slowly, 1);
+  ok(child_sleeps(&c[1], 10), "one waits after set and clear");
+  brink_leave();
+  ok(child_ends(&c[0], 10), "one that was about to sleep before does not");
+  for (int i = 0; i < 2; i++) {
+    child_kill(&c[i]);
+    child_reap(&c[i]);
+  }
+  cr_handle_drop(handle);
+}
+
 int main(void) {
   if (cr_arena_open() != 0) return 99;
   basics();
   waiting(false);
   waiting(true);
   kills();
+  overtaken();
   cr_reap_all();
   is(cr_arena_audit(), 0, "the arena is whole");
   return tap_end();
