@@ -111,6 +111,16 @@ static bool swap(cr_word *w, uint32_t old, uint32_t new) {
   return atomic_compare_exchange_strong(w, &old, new);
 }
 
+/* Somebody who has slept long asked the others to stay off. Is he still there? */
+static bool is_starved(struct cr_rlock *l) {
+  uint32_t who = atomic_load_explicit(&l->starve, memory_order_relaxed);
+  if (who == 0) return false;
+  struct cr_slot *s = cr_slot_at(who - 1);
+  if (atomic_load(&s->wants) == l && !cr_slot_dead(s)) return true;
+  swap(&l->starve, who, 0);
+  return false;
+}
+
 static void starve_end(struct cr_slot *s, struct cr_rlock *l) {
   if (atomic_load(&s->wants) == NULL) return;
   atomic_store(&s->wants, NULL);
@@ -162,10 +172,10 @@ static int lock_sleep(struct cr_slot *s, struct attempt *a, uint32_t v,
 ** in the order in which the kernel wakes them. */
 static bool is_barred(const struct attempt *a, uint32_t v) {
   return !a->slept && !(v & CR_DIED) && !a->internal && a->deadline != 0 &&
-         atomic_load_explicit(&a->lock->starve, memory_order_relaxed) != 0;
+         is_starved(a->lock);
 }
 
-/* Not for long: who starves may be stopped, or dead. Then the bar is lifted. */
+/* Not for long: who starves may be stopped. Then the bar is lifted. */
 static int stay_off(struct cr_slot *s, struct attempt *a, uint32_t v) {
   struct cr_rlock *l = a->lock;
   uint32_t who = atomic_load(&l->starve);
@@ -236,8 +246,7 @@ int cr_rlock_try(struct cr_rlock *l) {
   struct cr_slot *s = cr_self;
   set_pending(s, &l->node);
   uint32_t v = atomic_load(&l->word);
-  bool barred = atomic_load_explicit(&l->starve, memory_order_relaxed) != 0 &&
-                !(v & CR_DIED);
+  bool barred = !(v & CR_DIED) && is_starved(l);
   if (!(v & CR_TID) && !barred &&
       swap(&l->word, v, thread_id(s) | (v & CR_WAITERS))) {
     own(s, l);

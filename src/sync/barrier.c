@@ -223,24 +223,26 @@ int cr_barrier_wait(struct cr_barrier *b, int64_t deadline, uint32_t *index) {
   *index = count_of(v) + 1;
   if (err != 0) return err;
   err = wait_round(b, round_of(v), deadline, true);
+  if (err == 0) err = outcome(b, round_of(v));
   atomic_store(&cr_self->waits_in, 0);
   if (err == 0)
     cr_wake_cancel();
   else
     cr_wake_end(&b->wake); /* all that are in the broken round */
-  return err == 0 ? outcome(b, round_of(v)) : err;
+  return err;
 }
 
 /* Ends the action that we ran. */
 static int end_action(struct cr_barrier *b, bool good) {
   int err = EPIPE;
   uint64_t v = atomic_load(&b->state);
-  cr_wake_begin(&b->wake);
+  enter(b, v);
   while (phase_of(v) == ACTING && err != 0)
     if (atomic_compare_exchange_weak(
             &b->state, &v, good ? next_round(v, false) : as_phase(v, BROKEN)))
       err = 0;
   cr_wake_end(&b->wake);
+  leave();
   cr_rlock_release(&b->acting);
   return err;
 }
