@@ -1,6 +1,11 @@
 -- The crew of a ThreadPool: threads of this state, which take chunks
 -- themselves.
 --
+-- Who has nothing to do sleeps on a word that only workers sleep on, `hands`.
+-- One at a time is woken for work; when he has come he wakes the next, if there
+-- is more of it. So a result wakes no worker, and many tasks do not wake all at
+-- once, to no avail.
+--
 -- An item that takes too long is interrupted with TimeoutError; a new thread
 -- takes the place of its own, which leaves when it comes out of the item.
 --
@@ -58,19 +63,39 @@ local function leave(self, me)
   return "leave"
 end
 
+-- In the section: somebody may take what has come.
+local function wake_one(self)
+  if self.coming or self.idle == 0 then return end
+  self.coming = true
+  self.hands:ring(true)
+end
+
+local function arrive(self, me)
+  if not me.idle then return end
+  me.idle, self.idle = false, self.idle - 1
+  self.coming = false
+end
+
+local function has_work(self)
+  return self.again or self.jobs.first <= self.jobs.last
+end
+
 -- What comes next: "leave", "wait", or "run" with a job and an item.
 local function next_item(self, me)
+  arrive(self, me)
   if me.dismissed or self.state == "ended" then return leave(self, me) end
   local chunk = me.chunk
   if not chunk or chunk.got == chunk.n then
     chunk = self:next_chunk()
     me.chunk = chunk
+    if has_work(self) then wake_one(self) end
   end
   if not chunk then
     if self.state == "closed" and self.unfinished == 0 then
       return leave(self, me)
     end
-    return "wait", self.section:changes()
+    me.idle, self.idle = true, self.idle + 1
+    return "wait", self.hands:changes()
   end
   me.running, me.begun = true, monotonic()
   return "run", chunk.job, chunk.source[chunk.from + chunk.got + 1]
@@ -81,7 +106,7 @@ local function step(self, me)
   local what, job, item = self:enter(next_item, me)
   if what == "leave" then return true end
   if what == "wait" then
-    core.wait(nil, self.section, job, nil)
+    core.wait(nil, self.hands, job, nil)
     return false
   end
   local results = table.pack(xpcall(call, handler, job, item))
@@ -139,11 +164,20 @@ end
 
 function Crew:dismiss()
   for key, me in pairs(self.workers) do dismiss(self, key, me, self.error) end
+  self.hands:ring()
 end
 
---- Somebody may take what has come.
-function Crew:feed()
-  self.section:ring()
+Crew.feed = wake_one
+
+--- The last job: those that wait for more may leave.
+function Crew:finish(job)
+  Base.finish(self, job)
+  if self.state == "closed" and self.unfinished == 0 then self.hands:ring() end
+end
+
+function Crew:close()
+  Base.close(self)
+  self.hands:ring()
 end
 
 local function give_up_item(self, key, me)
@@ -217,7 +251,7 @@ end
 function Crew.new(n, options)
   local self = Base.new(Crew, {
     name = "ThreadPool", size = n, workers = {}, made = 0, alive = 0,
-    shortest = math.huge, initializer = options.initializer,
+    hands = core.section(), idle = 0, coming = false, shortest = math.huge, initializer = options.initializer,
     initargs = options.initargs
   })
   self:begin(start_all)

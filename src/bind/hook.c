@@ -25,12 +25,18 @@ bool cr_in_finalizer(lua_State *L) {
   return lua_gc(L, LUA_GCCOUNT, 0) == -1; /* refused while in the collector */
 }
 
+/* Others that come for the section would only wait for it: it is left first,
+** unless that takes until one has asked again. */
+static bool is_busy(const struct cr_thread *t) {
+  return t->deferred && t->backoff <= 1 && cr_forced_switch == 0;
+}
+
 void cr_gil_poll(lua_State *L) {
   struct cr_thread *t = cr_thread_of(L);
   if (t == NULL) return;
   cr_dump_if_wanted(t);
   bool drop = t->drop || (cr_forced_switch && atomic_load(&t->gil->waiting));
-  if (drop && !cr_in_finalizer(L)) cr_gil_yield(t);
+  if (drop && !is_busy(t) && !cr_in_finalizer(L)) cr_gil_yield(t);
   if (cr_interrupted(t) && L != t->shielded) cr_interrupt_here(L);
 }
 

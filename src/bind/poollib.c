@@ -193,9 +193,7 @@ static int tray_wait(lua_State *L) {
   }
   if (t != NULL && (spin(L, t) || cr_tray_ready(t, &w[n++]))) return 0;
   if (deadline == 0) return 0;
-  s->watchers++;
-  int err = cr_sleep(w, n, deadline);
-  s->watchers--;
+  int err = cr_section_sleep(s, w, n, deadline);
   return err == EINTR ? cr_raise_interrupt(L) : 0;
 }
 

@@ -55,7 +55,7 @@ static int section_enter(lua_State *L) {
   t->deferred = before;
   s->owner = NULL;
   if (s->sleepers > 0) cr_ring(&s->free);
-  if (cr_interrupted(t)) cr_trap(t->running);
+  if (t->drop || cr_interrupted(t)) cr_trap(t->running);
   if (status == LUA_OK) return lua_gettop(L) - 1;
   s->broken = true;
   return lua_error(L);
@@ -69,11 +69,23 @@ static int section_broken(lua_State *L) {
   return 1;
 }
 
-/* section:ring(): something has changed. */
+int cr_section_sleep(struct cr_section *s, const struct cr_wait *waits, int n,
+                     int64_t deadline) {
+  s->watchers++;
+  int err = cr_sleep(waits, n, deadline);
+  /* Who rang meanwhile has counted us off. */
+  if (atomic_load(&s->changes) == waits[0].value) s->watchers--;
+  return err;
+}
+
+/* section:ring([one]): something has changed, for all sleepers, or for one. */
 static int section_ring(lua_State *L) {
   struct cr_section *s = cr_check_section(L, 1);
+  bool one = lua_toboolean(L, 2);
   atomic_fetch_add(&s->changes, 1);
-  if (s->watchers > 0 || s->watched) cr_wake(&s->changes, INT_MAX);
+  if (s->watchers == 0 && !s->watched) return 0;
+  s->watchers = one && s->watchers > 0 ? s->watchers - 1 : 0;
+  cr_wake(&s->changes, one ? 1 : INT_MAX);
   return 0;
 }
 

@@ -1,10 +1,11 @@
--- pool.lua KIND WORKERS N: N tasks that do nothing, by KIND: "async"
+-- pool.lua KIND WORKERS N [threads]: N tasks that do nothing, by KIND: "async"
 -- (apply_async for all, then get for all), "turns" (apply_async and get, one
 -- after the other), "map1" (chunks of 1), "map" (the default),
 -- "unordered" (imap_unordered). "make": N pools
 -- are made and joined. "compute": N tasks that compute for some milliseconds.
 
 local kind, workers, n = arg[1], tonumber(arg[2]), tonumber(arg[3])
+local new = arg[4] == "threads" and ThreadPool or Pool
 
 local function target(x)
   return x
@@ -65,13 +66,13 @@ end
 
 function run.make()
   for _ = 1, n do
-    local pool = Pool(workers)
+    local pool = new(workers)
     pool:close()
     pool:join()
   end
 end
 
-local pool = kind ~= "make" and Pool(workers)
+local pool = kind ~= "make" and new(workers)
 if pool then
   pool:map(target, {1, 2, 3, 4}, 1)
 end

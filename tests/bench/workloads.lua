@@ -207,6 +207,13 @@ local function pool(name, kind, times, executor)
   end
 end
 
+local function thread_pool(name, kind)
+  local how = kind .. " 8 %d threads"
+  long(workload("ThreadPool(8): " .. name, "rate",
+    lua_run("pool.lua " .. how),
+    peer("Python ThreadPool", python_run("pool.py " .. how))))
+end
+
 local function pool_made(workers, times)
   return workload(("Pool(%d): make + join"):format(workers), "time",
     lua_run(("pool.lua make %d %%d"):format(workers)),
@@ -224,6 +231,10 @@ local function pools()
   pool_made(8, 10)
   local row = long(pool_made(64))
   row.n, row.samples = 1, math.min(SAMPLES, 5)
+  thread_pool("async", "async")
+  thread_pool("in turns", "turns")
+  thread_pool("map of 1", "map1")
+  thread_pool("unordered", "unordered")
   workload("Pool(2): computing", "rate", lua_run "pool.lua compute 2 %d",
     peer("Pool(1)", lua_run "pool.lua compute 1 %d", ">=", 1.9))
 end

@@ -1,8 +1,9 @@
-"""pool.py KIND WORKERS N: what pool.lua does, with multiprocessing.Pool."""
+"""pool.py KIND WORKERS N [threads]: what pool.lua does, with Python's pools."""
 
 import sys
 import time
 from multiprocessing import Pool, set_start_method
+from multiprocessing.pool import ThreadPool
 
 
 def target(x):
@@ -32,23 +33,24 @@ def unordered(pool, n):
     assert sum(1 for _ in pool.imap_unordered(target, range(n))) == n
 
 
-def make(workers, n):
+def make(new, workers, n):
     for _ in range(n):
-        pool = Pool(workers)
+        pool = new(workers)
         pool.close()
         pool.join()
 
 
 set_start_method("fork")
 kind, workers, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+new = ThreadPool if sys.argv[4:] == ["threads"] else Pool
 kinds = {"async": run_async, "turns": turns, "map1": map1, "map": map_default,
          "unordered": unordered}
 if kind == "make":
     begin = time.monotonic()
-    make(workers, n)
+    make(new, workers, n)
     print(time.monotonic() - begin)
 else:
-    pool = Pool(workers)
+    pool = new(workers)
     pool.map(target, range(4), 1)
     begin = time.monotonic()
     kinds[kind](pool, n)
