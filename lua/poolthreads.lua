@@ -251,8 +251,8 @@ end
 function Crew.new(n, options)
   local self = Base.new(Crew, {
     name = "ThreadPool", size = n, workers = {}, made = 0, alive = 0,
-    hands = core.section(), idle = 0, coming = false, shortest = math.huge, initializer = options.initializer,
-    initargs = options.initargs
+    hands = core.section(), idle = 0, coming = false, shortest = math.huge,
+    initializer = options.initializer, initargs = options.initargs
   })
   self:begin(start_all)
   return self
