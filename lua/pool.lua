@@ -3,13 +3,8 @@
 -- poolworker.lua (what they run), pooljob.lua, poolfunction.lua,
 -- poolresult.lua.
 local core = ...
-local check = core.load "poolcheck"
 local jobs = core.load "pooljob"
-local Base = core.load "poolbase"
 local Crew = core.load "poolcrew"
-local Pool = core.load "poolapi" "Pool"
-
-local MOST = 1024
 
 local function flags_of(job)
   return (job.spread and core.SPREAD or 0) | (job.timeout and core.TIMED or 0)
@@ -48,17 +43,4 @@ function Crew:lend(job, f)
   return true
 end
 
---- The function Pool.
-return function(n)
-  local options = {}
-  if check.is_options(n) then
-    n, options = n.processes, check.pool_options(n, "Pool")
-  end
-  if n == nil then
-    n = math.min(core.cluarun.cpu_count(), MOST)
-  else
-    n = check.count(n, "processes", 1, "Pool", MOST)
-  end
-  core.end_all = Base.end_all
-  return setmetatable({crew = check.made(Crew.new, n, options)}, Pool)
-end
+return core.load "poolapi"("Pool", Crew)

@@ -1,11 +1,13 @@
--- The methods that Pool and ThreadPool have in common.
+-- Pool and ThreadPool: how they are made, and their methods.
 local core = ...
+local Base = core.load "poolbase"
 local check = core.load "poolcheck"
 local jobs = core.load "pooljob"
 local new_result = core.load "poolresult"
 local new_progress = core.load "poolprogress"
 local List, Stream = jobs.List, jobs.Stream
 
+local MOST = 1024 -- workers
 local CHUNKS = 4 -- that a worker gets of a list, as in Python
 -- What imap has on its way or unread, for each worker: so many chunks, more if
 -- they are small. Fewer than so many items, and all would wait for each other.
@@ -97,10 +99,16 @@ local function map(self, class, name, f, list, options, more, wake)
   return take_on(self, crew, job, f, name, wake)
 end
 
-local function outcome(crew, job)
-  if not job.done then crew:drive(is_done, job, nil, job.progress) end
-  if job.progress then job.progress:finish() end
-  return job:outcome()
+-- For a call that waits: submits a job by `how`, and waits for it. From the moment
+-- when it is taken on a Ctrl-C ends the pool, not only while it waits; what comes
+-- after that, the job's own error, does not.
+local function wait_for(how, self, ...)
+  local crew = type(self) == "table" and self.crew
+  local _ <close> = crew and crew.watch or nil
+  local job = how(self, ...)
+  local progress <close> = job.progress
+  if not job.done then self.crew:drive(is_done, job, nil, progress) end
+  return job
 end
 
 -- ---- imap ----
@@ -186,19 +194,11 @@ local function callbacks(name, spread, callback, error_callback)
   }
 end
 
--- For a call that waits: from the moment when its job is taken on a Ctrl-C ends
--- the pool, not only while it waits.
-local function watch(self)
-  local crew = type(self) == "table" and self.crew
-  return crew and crew.watch or nil
-end
-
 local function add_calls(class)
   function class:apply(f, args, options)
-    local _ <close> = watch(self)
     if options ~= nil then options = check.options(options, 3, "apply") end
-    local job = task(self, class, "apply", f, args, options or none)
-    return outcome(self.crew, job)
+    return wait_for(task, self, class, "apply", f, args, options or none)
+      :outcome()
   end
 
   function class:apply_async(f, args, callback, error_callback, options)
@@ -214,9 +214,8 @@ local function add_calls(class)
   for _, spread in ipairs {false, true} do
     local name = spread and "starmap" or "map"
     class[name] = function(self, f, list, options)
-      local _ <close> = watch(self)
-      local job = map(self, class, name, f, list, options, {spread = spread})
-      return outcome(self.crew, job)
+      return wait_for(map, self, class, name, f, list, options,
+        {spread = spread}):outcome()
     end
     local async = name .. "_async"
     class[async] = function(self, f, list, options, callback, error_callback)
@@ -280,11 +279,28 @@ local function add_end(class)
   end
 end
 
---- A class of that name.
-return function(name)
+--- The function of that name, which makes a pool with such a crew. Nothing runs
+-- before there is a pool to be closed or collected: an interrupt may come at any
+-- time.
+return function(name, Crew)
   local class = {__name = name, __transfer = false}
   class.__index = class
   add_calls(class)
   add_end(class)
-  return class
+  return function(n)
+    local options = {}
+    if check.is_options(n) then
+      n, options = n.processes, check.pool_options(n, name)
+    end
+    if n == nil then
+      n = math.min(core.cluarun.cpu_count(), MOST)
+    else
+      n = check.count(n, "processes", 1, name, MOST)
+    end
+    core.end_all = Base.end_all
+    local crew = check.made(Crew.new, n, options)
+    local pool = setmetatable({crew = crew}, class)
+    check.made(crew.begin, crew)
+    return pool
+  end
 end

@@ -126,7 +126,7 @@ local function call_back(self, job)
   local calls = self.calls
   calls.last = calls.last + 1
   calls[calls.last] = {f = f, job = job}
-  if not self.caller then self:start_caller() end
+  self:look_after_calls()
 end
 
 --- The job is done: tells everybody.
@@ -303,7 +303,6 @@ local function keep_on(self)
   end
 end
 
--- Not in a section.
 local function start_keeper(self)
   self.watch = setmetatable({crew = self}, Watch)
   self.keeper = Thread {
@@ -312,29 +311,43 @@ local function start_keeper(self)
   self.keeper:start()
 end
 
---- Not in a section; once: `start_all` (in a section) starts the workers, then
--- comes the keeper. If one is refused, those that have begun are ended, since
--- nobody else would do it, and the error is raised.
-function Base:begin(start_all)
-  local ok, err = self:enter(function() return pcall(start_all, self) end)
-  if ok then ok, err = pcall(start_keeper, self) end
-  if ok then return end
-  self:enter(self.give_up, err)
-  error(err, 0)
+local function start(self)
+  self:start_all()
+  start_keeper(self)
+end
+
+-- If one is refused, those that have begun are ended, since nobody else would do
+-- it.
+local function try_to_start(self)
+  local ok, err = pcall(start, self)
+  if not ok then self:give_up(err) end
+  return ok, err
+end
+
+--- Not in a section; once: starts the workers and the keeper, or raises.
+function Base:begin()
+  local ok, err = self:enter(try_to_start)
+  if not ok then error(err, 0) end
 end
 
 -- ---- the caller: a thread that calls callbacks ----
 
+local function leave_calls(self)
+  self.caller = nil
+  self.section:ring()
+end
+
+-- The next call, which stays the first until it has begun: an interrupt that came
+-- in the section is raised as soon as this is left.
 local function next_call(self)
   local calls = self.calls
-  if calls.first > calls.last then
-    self.caller = nil
-    self.section:ring()
-    return nil
-  end
   local call = calls[calls.first]
-  calls[calls.first] = nil
-  calls.first = calls.first + 1
+  if call and call.begun then
+    calls[calls.first] = nil
+    calls.first = calls.first + 1
+    call = calls[calls.first]
+  end
+  if not call then leave_calls(self) end
   return call
 end
 
@@ -349,17 +362,37 @@ local function call_all(self)
   while true do
     local call = self:enter(next_call)
     if not call then return end
+    call.begun = true
     xpcall(call.job.give, report, call.job, call.f)
     if not self:is_own() then return end -- it has forked
   end
 end
 
-function Base:start_caller()
+-- An interrupt between two calls does not end it. What an error in a section has
+-- broken is not tried for ever.
+local function keep_calling(self)
+  local tries = 0
+  while not pcall(call_all, self) do
+    check(self)
+    if self.state == "ended" then tries = tries + 1 end
+    if tries > 2 then return leave_calls(self) end
+  end
+end
+
+local function start_caller(self)
   self.caller = Thread {
-    target = call_all, args = {self}, name = self.name .. "Callbacks",
+    target = keep_calling, args = {self}, name = self.name .. "Callbacks",
     daemon = true
   }
   self.caller:start()
+end
+
+--- Sees to it that somebody does the calls. An interrupt may have ended the thread
+-- before it had begun.
+function Base:look_after_calls()
+  if self.caller and self.caller:is_alive() then return end
+  self.caller = nil
+  if self.calls.first <= self.calls.last then start_caller(self) end
 end
 
 -- ---- the end ----
@@ -372,6 +405,7 @@ function Base:close()
 end
 
 local function is_over(self)
+  self:look_after_calls()
   return self:is_over() and
     (not self.caller or self.caller == primitives.current_thread())
 end

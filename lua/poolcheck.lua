@@ -2,13 +2,13 @@
 
 local M = {}
 
--- The first level of the stack that is neither a pool's own code nor C.
+-- The first level of the stack that is neither our own code nor C.
 local function caller()
   local level = 3
   while true do
     local info = debug.getinfo(level, "S")
     if not info then return level end
-    if info.what ~= "C" and not info.source:find "^@lua/%a-pool" then
+    if info.what ~= "C" and not info.source:find "^=%[cluarun%]/" then
       return level - 1
     end
     level = level + 1
@@ -26,7 +26,7 @@ function M.made(f, ...)
   local ok, result = pcall(f, ...)
   if ok then return result end
   local refused = type(result) == "string"
-    and result:match "^lua/pool%l*%.lua:%d+: (.*)$"
+    and result:match "^%[cluarun%]/%l+%.lua:%d+: (.*)$"
   if refused then M.misuse("%s", refused) end
   error(result, 0)
 end

@@ -470,11 +470,11 @@ local function forget(self, number)
   end
 end
 
-local function start_all(self)
+function Crew:start_all()
   for _, lane in ipairs(self.lanes) do start(self, lane) end
 end
 
---- Not in a section: n workers, with the options of Pool.
+--- n workers to be, with the options of Pool.
 function Crew.new(n, options)
   local self = Base.new(Crew, {
     name = "Pool", size = n, tray = core.tray(n), lanes = {}, last_id = 0,
@@ -484,7 +484,6 @@ function Crew.new(n, options)
   })
   self.functions = new_functions(function(number) forget(self, number) end)
   for i = 1, n do self.lanes[i] = new_lane(i) end
-  self:begin(start_all)
   return self
 end
 

@@ -84,4 +84,6 @@ function Progress:finish()
   if self.shown then io.stderr:write "\r\27[K" end
 end
 
+Progress.__close = Progress.finish
+
 return new

@@ -243,18 +243,17 @@ function Crew:limit(job)
   end
 end
 
-local function start_all(self)
+function Crew:start_all()
   for _ = 1, self.size do start(self) end
 end
 
---- Not in a section: n threads.
+--- n threads to be, with the options of Pool.
 function Crew.new(n, options)
   local self = Base.new(Crew, {
     name = "ThreadPool", size = n, workers = {}, made = 0, alive = 0,
     hands = core.section(), idle = 0, coming = false, shortest = math.huge,
     initializer = options.initializer, initargs = options.initargs
   })
-  self:begin(start_all)
   return self
 end
 

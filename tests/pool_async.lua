@@ -433,6 +433,25 @@ tap.test("a function that a worker cannot load: the same error each time",
   end
 end)
 
+tap.test("callbacks go on when their thread is interrupted", function()
+  local pool, count = ThreadPool(1), 0
+  local pest = Thread {target = function()
+    for _ = 1, 100 do
+      for _, t in ipairs(threads()) do
+        if t.name == "ThreadPoolCallbacks" then t:interrupt "enough" end
+      end
+      sleep(1e-4)
+    end
+  end}:start()
+  while pest:is_alive() do
+    pool:apply_async(math.abs, {1}, function() count = count + 1 end):get()
+  end
+  pool:apply_async(math.abs, {1}, function() count = -1 end)
+  pool:close()
+  pool:join()
+  tap.eq(count, -1)
+end)
+
 tap.test("many functions at once, each of its own", function()
   local pool <close> = Pool(2)
   local results = {}

@@ -252,6 +252,41 @@ tap.test("Ctrl-C that is caught: the pool is terminated", function()
   tap.ok(out:find "\n0\n$", out)
 end)
 
+tap.test("an error that reads like Ctrl-C does not end the pool", function()
+  local out = interrupted([[
+    print "begun"
+    print(pcall(sleep, 100))
+    local pool = Pool(1)
+    print(select(2, pcall(pool.apply, pool, function()
+      error("work was interrupted!", 0)
+    end)):match "^[^\n]*")
+    print(pool:apply(math.abs, {-1}))
+    pool:terminate()
+  ]], 1, false)
+  tap.ok(out:find "\nwork was interrupted!\n1\n$", out)
+end)
+
+tap.test("an interrupt while a pool is made leaves nobody behind", function()
+  for _, make in ipairs {Pool, ThreadPool} do
+    for i = 1, 30 do
+      local t = Thread {target = function()
+        return pcall(function()
+          local pool = make(2)
+          pool:close()
+          pool:join()
+        end)
+      end}:start()
+      sleep(i * 2e-4) -- at any point of it
+      t:interrupt "enough"
+      t:join()
+    end
+    tap.ok(tap.eventually(60, function()
+      collectgarbage()
+      return #active_children() == 0 and #threads() == 1
+    end), #active_children() .. " processes, " .. #threads() .. " threads")
+  end
+end)
+
 tap.test("an interrupted thread leaves the pool to the others", function()
   local pool <close> = Pool(2)
   local begun = Semaphore(0)

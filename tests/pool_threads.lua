@@ -57,7 +57,7 @@ tap.test("errors", function()
   local err = tap.fails("pool_threads.lua:%d+: oops\nin Thread " ..
     "ThreadPoolWorker%-%d, stack traceback:\n\t%[C%]: in function 'error'",
     pool.apply, pool, function() error "oops" end)
-  tap.ok(not err:find "lua/pool", err)
+  tap.ok(not err:find "cluarun]", err)
   tap.fails(Empty, pool.map, pool, function(i)
     if i == 3 then error(Empty) end
   end, numbers(10))

@@ -20,7 +20,8 @@
 /* ---- where ---- */
 
 static bool is_ours(const lua_Debug *ar) {
-  return strncmp(ar->source, "@lua/", 5) == 0;
+  static const char folder[] = "=[cluarun]/";
+  return strncmp(ar->source, folder, sizeof folder - 1) == 0;
 }
 
 /* "SOURCE:LINE"; every new object comes by here, so without snprintf. */

@@ -2,8 +2,10 @@
 ** output: an array of bytes for each, and the table of them for embed.c.
 **
 ** Runs when cluarun is built, linked with the same Lua as cluarun. The debug
-** information stays in: errors shall name their line.
+** information stays in: errors shall name their line. No script can have the name
+** that a chunk has there, "[cluarun]/main.lua".
 */
+#include <errno.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,17 +31,38 @@ static const char *push_name(lua_State *L, const char *file) {
                          dot != NULL ? (size_t)(dot - name) : strlen(name));
 }
 
+static _Noreturn void fail(const char *file, const char *why) {
+  fprintf(stderr, "embed: %s: %s\n", file, why);
+  exit(EXIT_FAILURE);
+}
+
+static void push_text(lua_State *L, const char *file) {
+  luaL_Buffer b;
+  size_t n;
+  FILE *f = fopen(file, "r");
+  if (f == NULL) fail(file, strerror(errno));
+  luaL_buffinit(L, &b);
+  while ((n = fread(luaL_prepbuffer(&b), 1, LUAL_BUFFERSIZE, f)) > 0)
+    luaL_addsize(&b, n);
+  if (ferror(f)) fail(file, "cannot be read");
+  fclose(f);
+  luaL_pushresult(&b);
+}
+
 static void embed(lua_State *L, const char *file) {
-  if (luaL_loadfilex(L, file, "t") != LUA_OK) {
-    fprintf(stderr, "embed: %s\n", lua_tostring(L, -1));
-    exit(EXIT_FAILURE);
-  }
+  size_t length;
+  push_text(L, file);
+  const char *text = lua_tolstring(L, -1, &length);
+  const char *chunk =
+      lua_pushfstring(L, "=[cluarun]/%s.lua", push_name(L, file));
+  if (luaL_loadbufferx(L, text, length, chunk, "t") != LUA_OK)
+    fail(file, lua_tostring(L, -1));
   size_t column = 0;
   printf("static const unsigned char lua_%s[] = {\n", push_name(L, file));
-  lua_insert(L, -2);
+  lua_pushvalue(L, -2);
   lua_dump(L, write_bytes, &column, 0);
   printf("};\n");
-  lua_pop(L, 2);
+  lua_settop(L, 0);
 }
 
 int main(int argc, char **argv) {
