@@ -26,6 +26,12 @@ local function require_open(crew, name)
     crew.state == "closed" and "closed" or "terminated")
 end
 
+-- `wake`: nobody waits, the keeper shows it.
+local function show_progress(crew, job, wake)
+  job.progress = new_progress(job)
+  if wake then crew.progress = job.progress end
+end
+
 -- In the section: makes the job of one call and takes it on. Returns the job,
 -- or nil, the number of the argument to blame, and why; nil: it was closed
 -- meanwhile.
@@ -37,6 +43,7 @@ local function submit_task(crew, pool, f, args, options, more, wake)
   if more ~= none then
     job.callback, job.error_callback = more.callback, more.error_callback
   end
+  if options.progress then show_progress(crew, job, wake) end
   crew.keep = pool
   crew:submit(job, wake, given)
   return job
@@ -94,14 +101,13 @@ local function map(self, class, name, f, list, options, more, wake)
     timeout = options.timeout, callback = more.callback,
     error_callback = more.error_callback
   }
-  if options.progress then job.progress = new_progress(job) end
-  if wake then crew.progress = job.progress end
+  if options.progress then show_progress(crew, job, wake) end
   return take_on(self, crew, job, f, name, wake)
 end
 
--- For a call that waits: submits a job by `how`, and waits for it. From the moment
--- when it is taken on a Ctrl-C ends the pool, not only while it waits; what comes
--- after that, the job's own error, does not.
+-- For a call that waits: submits a job by `how`, and waits for it. From the
+-- moment when it is taken on a Ctrl-C ends the pool, not only while it waits;
+-- what comes after that, the job's own error, does not.
 local function wait_for(how, self, ...)
   local crew = type(self) == "table" and self.crew
   local _ <close> = crew and crew.watch or nil
@@ -113,13 +119,14 @@ end
 
 -- ---- imap ----
 
--- read() for an iterator function or a list, and whether it may have no end.
+-- read() for an iterator function or a list, and how many items there are, if
+-- that is known.
 local function reader_of(iterable, name)
   if check.is_callable(iterable) then
     return function()
       local item = iterable()
       return item ~= nil, item
-    end, true
+    end
   end
   local list, total = check.list(iterable, 2, name, " or an iterator function")
   local i = 0
@@ -127,7 +134,7 @@ local function reader_of(iterable, name)
     if i >= total then return false end
     i = i + 1
     return true, list[i]
-  end, false
+  end, total
 end
 
 -- What is read no further is dropped.
@@ -135,6 +142,7 @@ local Closer = {}
 
 function Closer:__close()
   local job = self.job
+  if job.progress then job.progress:finish() end
   if job.crew:is_own() and not job.done then job.crew:enter(function()
     job:cancel()
   end) end
@@ -154,14 +162,15 @@ end
 local function imap(self, class, name, f, iterable, options, ordered)
   local crew = check.own(self, class, name)
   check.callable(f, 1, name)
-  local read, endless = reader_of(iterable, name)
+  local read, total = reader_of(iterable, name)
   options = check.options(options, 3, name)
   require_open(crew, name)
   local size = options.chunksize or 1
   local job = Stream.new {
-    crew = crew, read = read, endless = endless, ordered = ordered,
+    crew = crew, read = read, total = total, ordered = ordered,
     size = size, window = window(crew, size), timeout = options.timeout
   }
+  if options.progress then job.progress = new_progress(job) end
   take_on(self, crew, job, f, name)
   job:read_ahead()
   local closer = setmetatable({job = job}, Closer)
@@ -176,9 +185,12 @@ end
 
 -- callback, error_callback and options of an _async call, from argument 3 on.
 local function split(name, callback, error_callback, options)
+  local last = "nothing may follow the options"
   if check.is_options(callback) then
+    if error_callback ~= nil or options ~= nil then check.bad(4, name, last) end
     callback, options = nil, callback
   elseif check.is_options(error_callback) then
+    if options ~= nil then check.bad(5, name, last) end
     error_callback, options = nil, error_callback
   end
   return {
@@ -280,8 +292,8 @@ local function add_end(class)
 end
 
 --- The function of that name, which makes a pool with such a crew. Nothing runs
--- before there is a pool to be closed or collected: an interrupt may come at any
--- time.
+-- before there is a pool to be closed or collected: an interrupt may come at
+-- any time.
 return function(name, Crew)
   local class = {__name = name, __transfer = false}
   class.__index = class

@@ -316,8 +316,8 @@ local function start(self)
   start_keeper(self)
 end
 
--- If one is refused, those that have begun are ended, since nobody else would do
--- it.
+-- If one is refused, those that have begun are ended, since nobody else would
+-- do it.
 local function try_to_start(self)
   local ok, err = pcall(start, self)
   if not ok then self:give_up(err) end
@@ -337,8 +337,8 @@ local function leave_calls(self)
   self.section:ring()
 end
 
--- The next call, which stays the first until it has begun: an interrupt that came
--- in the section is raised as soon as this is left.
+-- The next call, which stays the first until it has begun: an interrupt that
+-- came in the section is raised as soon as this is left.
 local function next_call(self)
   local calls = self.calls
   local call = calls[calls.first]
@@ -368,8 +368,8 @@ local function call_all(self)
   end
 end
 
--- An interrupt between two calls does not end it. What an error in a section has
--- broken is not tried for ever.
+-- An interrupt between two calls does not end it. What an error in a section
+-- has broken is not tried for ever.
 local function keep_calling(self)
   local tries = 0
   while not pcall(call_all, self) do
@@ -387,8 +387,8 @@ local function start_caller(self)
   self.caller:start()
 end
 
---- Sees to it that somebody does the calls. An interrupt may have ended the thread
--- before it had begun.
+--- Sees to it that somebody does the calls. An interrupt may have ended the
+-- thread before it had begun.
 function Base:look_after_calls()
   if self.caller and self.caller:is_alive() then return end
   self.caller = nil

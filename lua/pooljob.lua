@@ -70,6 +70,11 @@ function Task:give(f)
   end
 end
 
+--- How many items are done, of how many (nil: nobody knows).
+function Task:so_far()
+  return 1 - self.left, 1
+end
+
 --- Returns the results or raises.
 function Task:outcome()
   if self.failed then error(self.failed[1], 0) end
@@ -102,6 +107,10 @@ function List:next_chunk()
   }
 end
 
+function List:so_far()
+  return self.total - self.left, self.total
+end
+
 function List:complete()
   self.failed = self.failed or first_error(self.bad)
   self.source = nil
@@ -126,9 +135,9 @@ end
 local Stream = setmetatable({}, {__index = Job})
 Stream.__index = Stream
 
---- read() gives true and the next item, or false; endless: it may go on for
--- ever; size of a chunk; window: how many chunks may be on their way or unread;
--- ordered.
+--- read() gives true and the next item, or false; total: how many, if that is
+-- known, else it may go on for ever; size of a chunk; window: how many chunks
+-- may be on their way or unread; ordered.
 function Stream.new(job)
   job.done = false
   job.left, job.count, job.live, job.reading = 0, 0, 0, true
@@ -156,6 +165,10 @@ function Stream:next_chunk()
 end
 
 function Stream.complete()
+end
+
+function Stream:so_far()
+  return self.count - self.left, self.total
 end
 
 function Stream:arrived(chunk)
@@ -252,7 +265,7 @@ end
 function Stream:settle()
   local reader = self.reader
   if reader ~= current_thread() and reader:is_alive() then return false end
-  if self.endless then
+  if not self.total then
     self.crew:enter(stop, self)
   else
     self.window = math.huge
@@ -301,12 +314,13 @@ function Stream:next()
       return index, value
     end
     if self.over or self.live == 0 and not self.reading then
+      if self.progress then self.progress:finish() end
       local failed = self.failed
       self.failed = nil
       if failed then error(failed[1], 0) end
       return nil
     end
-  until not crew:drive(is_readable, self)
+  until not crew:drive(is_readable, self, nil, self.progress)
 end
 
 return {Task = Task, List = List, Stream = Stream, explain = explain}

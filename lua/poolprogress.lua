@@ -1,4 +1,5 @@
--- A bar that shows how far a map has come, on stderr.
+-- A bar that shows how far a job has come, on stderr. What reads an iterator
+-- does not know its end: there is no bar then, only figures.
 --
 -- On a terminal it is redrawn in its line, which is cleared in the end;
 -- elsewhere a line is written now and then.
@@ -14,7 +15,7 @@ Progress.__index = Progress
 local function new(job)
   local now, terminal = monotonic(), core.terminal()
   return setmetatable({
-    job = job, total = job.total, begun = now, terminal = terminal,
+    job = job, begun = now, terminal = terminal,
     due = now + (terminal and OFTEN or FIRST), shown = false
   }, Progress)
 end
@@ -35,23 +36,26 @@ local function rate_text(rate)
   return (rate >= 100 and "%.0f/s" or "%.1f/s"):format(rate)
 end
 
-local function figures(self, now)
-  local done = self.total - self.job.left
-  local rate = done / math.max(now - self.begun, 1e-9)
-  local text = ("%d/%d  %s"):format(done, self.total, rate_text(rate))
-  if done > 0 and done < self.total then
-    text = text .. "  " .. time_text((self.total - done) / rate) .. " left"
+local function figures(done, total, seconds)
+  local rate = done / math.max(seconds, 1e-9)
+  if not total then return ("%d  %s"):format(done, rate_text(rate)) end
+  local text = ("%d/%d  %s"):format(done, total, rate_text(rate))
+  if done > 0 and done < total then
+    text = text .. "  " .. time_text((total - done) / rate) .. " left"
   end
-  return done, text
+  return text
 end
 
-local function line(self, now)
-  local done, text = figures(self, now)
-  local share = self.total > 0 and done / self.total or 1
-  local percent = self.total > 0 and done * 100 // self.total or 100
+-- `bar`: for a terminal.
+local function line(self, now, bar)
+  local done, total = self.job:so_far()
+  local text = figures(done, total, now - self.begun)
+  if not total then return text end
+  local share = total > 0 and done / total or 1
+  local percent = total > 0 and done * 100 // total or 100
   local room = WIDTH - #text - 9
   local full = math.floor(share * room)
-  if room < 10 then return ("%3d%%  %s"):format(percent, text) end
+  if not bar or room < 10 then return ("%3d%%  %s"):format(percent, text) end
   return ("%3d%% [%s%s] %s"):format(percent, ("#"):rep(full),
     ("."):rep(room - full), text)
 end
@@ -67,11 +71,10 @@ function Progress:show()
   if now < self.due then return self.due end
   if self.terminal then
     self.shown = true
-    io.stderr:write("\r", line(self, now), "\27[K")
+    io.stderr:write("\r", line(self, now, true), "\27[K")
     self.due = now + OFTEN
   else
-    local done, text = figures(self, now)
-    io.stderr:write(("%3d%%  %s\n"):format(done * 100 // self.total, text))
+    io.stderr:write(line(self, now), "\n")
     self.due = now + SELDOM
   end
   return self.due

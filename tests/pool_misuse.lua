@@ -37,6 +37,10 @@ tap.test("positions", function()
 end)
 
 local function misuse_of(pool)
+  tap.fails("bad argument #5 to 'apply_async' %(nothing may follow the options",
+    pool.apply_async, pool, f, {}, f, {timeout = 1}, {timeout = 2})
+  tap.fails("bad argument #4 to 'apply_async' %(nothing may follow the options",
+    pool.apply_async, pool, f, {}, {timeout = 1}, f)
   for _, name in ipairs {"apply", "apply_async", "map", "map_async", "starmap",
     "starmap_async", "imap", "imap_unordered"} do
     tap.fails("bad argument #1 to '" .. name ..

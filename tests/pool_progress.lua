@@ -27,6 +27,19 @@ local code = [[
   print(#list)
 ]]
 
+local stream = [[
+  local pool <close> = %s(2)
+  local n, list = 0, {}
+  for i = 1, 200 do list[i] = i end
+  for i in pool:imap(function(i)
+    sleep(0.005)
+    return i
+  end, list, {chunksize = 2, progress = true}) do
+    n = i
+  end
+  print(n)
+]]
+
 local function check(out)
   local bars = {}
   for line in out:gmatch "\r([^\r\n]*)\27%[K" do bars[#bars + 1] = line end
@@ -56,6 +69,9 @@ for _, name in ipairs {"Pool", "ThreadPool"} do
     tap.test(name .. ": a bar on a terminal", function()
       check(on_terminal(code:format(name)))
     end)
+    tap.test(name .. ": a bar of imap", function()
+      check(on_terminal(stream:format(name)))
+    end)
   else
     tap.skip(name .. ": a bar on a terminal", "there is no script(1)")
   end
@@ -77,4 +93,43 @@ tap.test("after an error, too", function()
   ]]
   tap.ok(out:find "\27%[K", out)
   tap.ok(out:find "\r\27%[Kfalse\ttwo", out)
+end)
+
+tap.test("figures of what has no known end", function()
+  if not has_script then return end
+  local out = on_terminal [[
+    local pool <close> = Pool(2)
+    local i = 0
+    for _ in pool:imap_unordered(function() sleep(0.02) end, function()
+      i = i + 1
+      return i <= 40 and i or nil
+    end, {progress = true}) do end
+    print "end"
+  ]]
+  tap.ok(out:find "\r%d+  [%d.]+k?/s\27%[K", out)
+  tap.ok(out:find "\r\27%[Kend", out)
+end)
+
+tap.test("apply has one, too", function()
+  if not has_script then return end
+  local out = on_terminal [[
+    local pool <close> = Pool(1)
+    pool:apply(sleep, {0.5}, {progress = true})
+    local result = pool:apply_async(sleep, {0.5}, {progress = true})
+    result:get()
+    print "end"
+  ]]
+  tap.ok(out:find "\r  0%% %[%.+%] 0/1  0.0/s\27%[K", out)
+  tap.ok(out:find "\r\27%[Kend", out)
+end)
+
+tap.test("an interrupt clears it", function()
+  if not has_script then return end
+  local out = on_terminal [[
+    local pool <close> = Pool(1)
+    Timer(2, function() main_thread():interrupt "enough" end):start()
+    print(pcall(pool.map, pool, sleep, {100}, {progress = true}))
+    pool:terminate()
+  ]]
+  tap.ok(out:find "\r\27%[Kfalse\tenough", out)
 end)
