@@ -10,12 +10,14 @@ local core = ...
 local Functions = {}
 Functions.__index = Functions
 
-local KEPT = 256 -- numbers that are remembered, when no task needs them
+-- What is remembered when no task needs it: so many numbers, and functions with
+-- so many bytes of strings, which every worker has, too.
+local KEPT, KEPT_BYTES = 256, 8 << 20
 
 local plain = {["nil"] = true, boolean = true, number = true, string = true}
 
 -- Lists {function, index, value} of all upvalues that count, or returns nil if
--- one of them may change without being assigned to.
+-- one of them may change without being assigned to. `bytes`: of their strings.
 local function list_upvalues(f, cells, seen)
   if seen[f] then return cells end
   seen[f] = true
@@ -28,6 +30,7 @@ local function list_upvalues(f, cells, seen)
     elseif not plain[kind] and value ~= _G and not core.shared(value) then
       return nil
     end
+    if kind == "string" then cells.bytes = cells.bytes + #value end
     local n = #cells
     cells[n + 1], cells[n + 2], cells[n + 3] = f, i, {value}
   end
@@ -47,9 +50,17 @@ local function new(forget)
     last = 0, -- number given
     of = setmetatable({}, {__mode = "k"}), -- function -> its entry
     entries = {}, -- those, in the order of their making
-    most = KEPT, -- with more entries than that it is time to drop some
+    bytes = 0, -- of all of them
+    most = KEPT, most_bytes = KEPT_BYTES, -- with more it is time to drop some
     forget = forget -- tells the workers that they will not need a number
   }, Functions)
+end
+
+function Functions:drop(entry)
+  local original = entry.original
+  self.bytes = self.bytes - entry.cells.bytes
+  if self.of[original] == entry then self.of[original] = nil end
+  self.forget(entry.number)
 end
 
 -- Drops the oldest entries that no task needs. Where most are in use the next
@@ -57,16 +68,17 @@ end
 function Functions:drop_old()
   local kept, surplus = {}, #self.entries - KEPT
   for _, entry in ipairs(self.entries) do
-    local original = entry.original
-    if surplus == 0 or entry.uses > 0 then
+    local enough = surplus <= 0 and self.bytes <= KEPT_BYTES
+    if enough or entry.uses > 0 then
       kept[#kept + 1] = entry
     else
       surplus = surplus - 1
-      if self.of[original] == entry then self.of[original] = nil end
-      self.forget(entry.number)
+      self:drop(entry)
     end
   end
-  self.entries, self.most = kept, 2 * #kept - KEPT
+  self.entries = kept
+  self.most = math.max(2 * #kept - KEPT, KEPT)
+  self.most_bytes = math.max(2 * self.bytes - KEPT_BYTES, KEPT_BYTES)
 end
 
 -- Globals are the receiver's own: an upvalue that is _G needs no copy.
@@ -95,14 +107,17 @@ function Functions:get(f)
     return entry
   end
   if type(f) ~= "function" then return nil end
-  local cells = list_upvalues(f, {}, {})
+  local cells = list_upvalues(f, {bytes = 0}, {})
   if not cells then return nil end
   local problem
   entry, problem = make(self, f, cells)
   if not entry then return nil, problem end
   self.of[f] = entry
   self.entries[#self.entries + 1] = entry
-  if #self.entries > self.most then self:drop_old() end
+  self.bytes = self.bytes + cells.bytes
+  if #self.entries > self.most or self.bytes > self.most_bytes then
+    self:drop_old()
+  end
   return entry
 end
 

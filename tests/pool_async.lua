@@ -434,22 +434,24 @@ tap.test("a function that a worker cannot load: the same error each time",
 end)
 
 tap.test("callbacks go on when their thread is interrupted", function()
-  local pool, count = ThreadPool(1), 0
-  local pest = Thread {target = function()
-    for _ = 1, 100 do
-      for _, t in ipairs(threads()) do
-        if t.name == "ThreadPoolCallbacks" then t:interrupt "enough" end
+  tap.eq(tap.lua [[
+    local pool, count = ThreadPool(1), 0
+    local pest = Thread {target = function()
+      for _ = 1, 100 do
+        for _, t in ipairs(threads()) do
+          if t.name == "ThreadPoolCallbacks" then t:interrupt "enough" end
+        end
+        sleep(1e-4)
       end
-      sleep(1e-4)
+    end}:start()
+    while pest:is_alive() do
+      pool:apply_async(math.abs, {1}, function() count = count + 1 end):get()
     end
-  end}:start()
-  while pest:is_alive() do
-    pool:apply_async(math.abs, {1}, function() count = count + 1 end):get()
-  end
-  pool:apply_async(math.abs, {1}, function() count = -1 end)
-  pool:close()
-  pool:join()
-  tap.eq(count, -1)
+    pool:apply_async(math.abs, {1}, function() count = -1 end)
+    pool:close()
+    pool:join()
+    print(count)
+  ]], "-1\n")
 end)
 
 tap.test("many functions at once, each of its own", function()
@@ -459,4 +461,14 @@ tap.test("many functions at once, each of its own", function()
     results[i] = pool:apply_async(function() return i end)
   end
   for i = 1, 3000 do tap.eq(results[i]:get(), i) end
+end)
+
+tap.test("functions with long strings are not kept by the hundred", function()
+  local pool <close> = Pool(1)
+  for i = 1, 100 do
+    local text = ("x"):rep(1000000) .. i
+    tap.eq(pool:apply(function() return #text end), #text)
+  end
+  collectgarbage()
+  tap.ok(collectgarbage "count" < 50 * 1024, collectgarbage "count")
 end)
