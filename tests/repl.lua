@@ -110,7 +110,9 @@ test("_PROMPT and _PROMPT2", function(s)
   s:send "'a line as wide as the screen, and then some more of it ......'\1"
   s:screen { "bold |'a line as wide as the screen, and then some more of it "
     .. "......'" }
-  s:send(CTRL_C .. "_PROMPT = setmetatable({}, {__tostring = error})\r")
+  s:send(CTRL_C)
+  s:expect "%^C\nbold $"
+  s:send "_PROMPT = setmetatable({}, {__tostring = error})\r"
   s:expect "error}%)\n> $"
 end)
 
