@@ -288,7 +288,9 @@ local function keep(self)
       core.nap(TICK)
     else
       local progress = self.progress
-      if progress then due = earlier(due, progress:show()) end
+      local shown = progress and progress:show()
+      if progress == self.progress and not shown then self.progress = nil end
+      due = earlier(due, shown)
       sleep_until(how == "watch" and self.tray or nil, self.section, changes,
         ended, due and due - monotonic())
     end

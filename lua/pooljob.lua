@@ -32,7 +32,6 @@ local function explain(err, place)
   err = err:gsub("%(at %[%d+%]", "(at " .. place, 1)
   return (err:gsub("%(at , ", "(at ", 1):gsub(" %(at %)$", ""))
 end
-Job.explain_text = explain
 
 -- An item's text names it as the list does.
 function Job.explain(_, chunk, err)
