@@ -9,8 +9,16 @@ local function tidy(script, text)
 end
 
 -- Runs a script that writes a line on stdout when it is nearly where it shall
--- be, and asks it until it says `what` (plain text); gives what it said then.
-local function ask(text, what)
+-- be, and asks it until it says all of these (plain texts); gives what it said
+-- then.
+local function ask(text, ...)
+  local wanted = { ... }
+  local function has_all(said)
+    for _, what in ipairs(wanted) do
+      if not said:find(what, 1, true) then return false end
+    end
+    return true
+  end
   local script <close> = scripts.start(
     tap.program .. " --deadlock=off", text)
   tap.eventually(30, function() return script:out():find "\n" end)
@@ -21,7 +29,7 @@ local function ask(text, what)
     local err, all = script:wait_err("%f[%a]MainThread [^\n]+\nstack", n)
     if not err then error("it wrote: " .. all) end
     said = tidy(script, err):match ".*(%f[%a]MainThread [^\n]+\nstack.*)"
-  until said:find(what, 1, true) or n == 1000
+  until has_all(said) or n == 1000
   ok(pcall(kill, script.pid, 0), "it lives")
   return said
 end
@@ -84,7 +92,7 @@ test("who computes, who waits for it, and the main thread", function()
     print "ready"
     io.stdout:flush()
     t:join()
-  ]], "busy (pid N) to end")
+  ]], "busy (pid N) to end", "next (pid N) at SCRIPT:9 waits for RLock")
   ok(err:find("MainThread (pid N) at SCRIPT:12 waits for busy (pid N) to end\n",
     1, true), err)
   ok(err:find("busy (pid N) at SCRIPT:5\nstack traceback:\n"

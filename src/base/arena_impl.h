@@ -114,8 +114,6 @@ int cr_slot_first(void);
 struct cr_slot *cr_slot_conceive(uint32_t parent, const struct cr_slot *leader);
 /* The calling thread's robust list, for the kernel. */
 void cr_set_robust(void *head);
-/* What the calling thread holds is free again, as if it had died. */
-void cr_slot_give_up_locks(void);
 /* join.c. Hands the calling thread's slot to a new thread that only keeps it.
 ** Returns 0 or an errno value. */
 int cr_slot_guard(void);

@@ -62,8 +62,6 @@ void cr_deadlock_moved(struct cr_slot *s);
 ** its length, less than `size`. */
 int cr_report_line(char *text, int size, struct cr_slot *s, const char *where,
                    const char *what, bool held);
-/* "MainThread (pid 12)", and " of Process-1" in a process that has a name. */
-int cr_report_name(char *text, int size, const struct cr_slot *s);
 /* Writes the report about the n threads. */
 void cr_report_deadlock(struct cr_slot *const *slots, int n, int more);
 

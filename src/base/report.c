@@ -25,7 +25,8 @@ static int add(char *text, int size, int n, const char *format, ...) {
   return more < size - n ? n + more : size - 1;
 }
 
-int cr_report_name(char *text, int size, const struct cr_slot *s) {
+/* "MainThread (pid 12)", and " of Process-1" in a process that has a name. */
+static int report_name(char *text, int size, const struct cr_slot *s) {
   int n = add(text, size, 0, "%.*s (pid %d)", CR_NAME_MAX, s->thread_name,
               (int)cr_slot_pid(s));
   if (s->process_name[0] == 0 || strcmp(s->process_name, root) == 0) return n;
@@ -34,7 +35,7 @@ int cr_report_name(char *text, int size, const struct cr_slot *s) {
 
 int cr_report_line(char *text, int size, struct cr_slot *s, const char *where,
                    const char *what, bool held) {
-  int n = cr_report_name(text, size, s);
+  int n = report_name(text, size, s);
   if (where[0] != 0) n = add(text, size, n, " at %.*s", CR_SITE_MAX, where);
   if (what == NULL) return n;
   n = add(text, size, n, " waits for %.*s", CR_WHAT_MAX, what);
@@ -43,7 +44,7 @@ int cr_report_line(char *text, int size, struct cr_slot *s, const char *where,
   if (holder == NULL) return n;
   n = add(text, size, n, ", held by ");
   if (holder == s) return add(text, size, n, "itself");
-  return n + cr_report_name(text + n, size - n, holder);
+  return n + report_name(text + n, size - n, holder);
 }
 
 static int add_line(char *text, int n, struct cr_slot *s) {

@@ -251,7 +251,8 @@ int cr_slot_first(void) {
 
 /* ---- leaving and reaping ---- */
 
-void cr_slot_give_up_locks(void) {
+/* What the calling thread holds is free again, as if it had died. */
+static void give_up_locks(void) {
   struct cr_slot *s = cr_self;
   struct cr_rnode *end = (struct cr_rnode *)&s->robust;
   while (s->life.node.next != end) {
@@ -270,7 +271,7 @@ void cr_slot_give_up_locks(void) {
 void cr_slot_leave(void) {
   struct cr_slot *s = cr_self;
   void *old = s->old_robust;
-  cr_slot_give_up_locks();
+  give_up_locks();
   if (s == cr_leader && cr_slot_guard() == 0) return;
   cr_self = NULL;
   cr_alarm = NULL;

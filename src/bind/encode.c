@@ -29,7 +29,8 @@ static void make_key(void) {
   pthread_key_create(&self_key, encoder_free);
 }
 
-struct cr_encoder *cr_encoder_self(void) {
+/* The calling thread's encoder; NULL: out of memory. */
+static struct cr_encoder *encoder_self(void) {
   if (self != NULL) return self;
   pthread_once(&self_once, make_key);
   struct cr_encoder *e = calloc(1, sizeof *e);
@@ -208,7 +209,7 @@ static int fail(struct cr_encoder *e, int top) {
 }
 
 static struct cr_encoder *begin(lua_State *L, int n) {
-  struct cr_encoder *e = cr_encoder_self();
+  struct cr_encoder *e = encoder_self();
   if (e == NULL) return NULL;
   e->L = L;
   e->depth = e->classes = 0;

@@ -78,9 +78,6 @@ struct cr_encoder {
   struct cr_seen wanted; /* tables found to be metatables late */
 };
 
-/* The calling thread's encoder; NULL: out of memory. */
-struct cr_encoder *cr_encoder_self(void);
-
 /* Makes room for n bytes. False: status is set. */
 static inline bool cr_reserve(struct cr_encoder *e, size_t n) {
   if ((size_t)(e->w.end - e->w.p) >= n) return true;

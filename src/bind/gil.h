@@ -186,12 +186,10 @@ void cr_blocking_open(void);
 void cr_let_go(struct cr_thread *t, bool keep);
 void cr_take_back(void);
 
-/* hook.c. Makes L's next instruction call cr_gil_poll. Signal-safe in L's own OS
-** thread; else under the lock. */
+/* hook.c. Has L stop at its next instruction: it lets another one run if it was
+** asked to, and raises what interrupts it. Signal-safe in L's own OS thread; else
+** under the lock. */
 void cr_trap(lua_State *L);
-/* Where a thread stops between two instructions: lets another one run if it was
-** asked to, raises what interrupts it. */
-void cr_gil_poll(lua_State *L);
 /* Is the collector calling a finalizer (__gc) just now? Then a thread must not
 ** let others run: the collector is off meanwhile. */
 bool cr_in_finalizer(lua_State *L);

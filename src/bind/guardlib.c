@@ -47,7 +47,7 @@ static int guard__tostring(lua_State *L) {
   return 1;
 }
 
-void cr_open_guard(lua_State *L) {
+static void open_guard(lua_State *L) {
   static const luaL_Reg metamethods[] = {
       {"__close", guard__close},
       {"__tostring", guard__tostring},
@@ -61,7 +61,7 @@ void cr_open_guard(lua_State *L) {
 }
 
 int cr_open_synch(lua_State *L) {
-  cr_open_guard(L);
+  open_guard(L);
   cr_open_lock(L);
   cr_open_semaphore(L);
   cr_open_event(L);

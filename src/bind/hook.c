@@ -31,7 +31,8 @@ static bool is_busy(const struct cr_thread *t) {
   return t->deferred && t->backoff <= 1 && cr_forced_switch == 0;
 }
 
-void cr_gil_poll(lua_State *L) {
+/* Where a thread stops between two instructions. */
+static void poll(lua_State *L) {
   struct cr_thread *t = cr_thread_of(L);
   if (t == NULL) return;
   cr_dump_if_wanted(t);
@@ -50,7 +51,7 @@ static unsigned random_bits(void) {
 static void trapped(lua_State *L, lua_Debug *ar) {
   (void)ar;
   cr_raw_sethook(L, NULL, 0, 0);
-  cr_gil_poll(L);
+  poll(L);
 }
 
 static void trap(lua_State *L, lua_Debug *ar) {
@@ -63,7 +64,7 @@ static void trap(lua_State *L, lua_Debug *ar) {
 
 static void forced(lua_State *L, lua_Debug *ar) {
   (void)ar;
-  cr_gil_poll(L);
+  poll(L);
 }
 
 /* The script's hook, and ours that calls it, look for themselves. A trap that is
@@ -184,7 +185,7 @@ static void both(lua_State *L, lua_Debug *ar) {
     return;
   }
   bool call = ar->event != LUA_HOOKCOUNT || counted(L, k);
-  cr_gil_poll(L);
+  poll(L);
   k = find(L); /* other threads have run */
   if (call && k != NULL) k->f(L, ar);
 }

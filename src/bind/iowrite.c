@@ -250,7 +250,7 @@ static int flush(struct cr_out *w) {
   return fflush(f) == 0 ? 0 : errno;
 }
 
-int cr_out_flush(struct cr_out *w) {
+static int out_flush(struct cr_out *w) {
   unlock(w);
   return relock(w, flush(w));
 }
@@ -277,7 +277,7 @@ int cr_out_line(struct cr_out *w, const char *line, size_t n) {
 int cr_stream_flush(lua_State *L, FILE *f) {
   struct cr_out w;
   int err = cr_out_begin(&w, L, f);
-  if (err == 0) err = cr_out_flush(&w);
+  if (err == 0) err = out_flush(&w);
   cr_out_end(&w);
   return err;
 }

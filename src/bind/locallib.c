@@ -79,7 +79,7 @@ static int local__newindex(lua_State *L) {
 static int local__pairs(lua_State *L) {
   luaL_checkudata(L, 1, TYPE);
   lua_settop(L, 1);
-  lua_getglobal(L, "next");
+  lua_pushvalue(L, lua_upvalueindex(1)); /* next */
   push_fields(L);
   return 2;
 }
@@ -110,7 +110,8 @@ int cr_open_local(lua_State *L) {
   luaL_newmetatable(L, TYPE);
   lua_pushliteral(L, "Local");
   lua_setfield(L, -2, "__name");
-  luaL_setfuncs(L, metamethods, 0);
+  lua_getglobal(L, "next");
+  luaL_setfuncs(L, metamethods, 1);
   lua_pop(L, 1);
   lua_pushcfunction(L, local_new);
   lua_setfield(L, -2, "Local");

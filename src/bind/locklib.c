@@ -40,20 +40,22 @@ static void push_thread_name(lua_State *L, const struct cr_slot *s) {
   lua_pushlstring(L, s->thread_name, n);
 }
 
-void cr_push_owner(lua_State *L, const struct cr_slot *holder) {
+/* Pushes "MainThread (pid 12)". */
+static void push_owner(lua_State *L, const struct cr_slot *holder) {
   push_thread_name(L, holder);
   lua_pushfstring(L, "%s (pid %d)", lua_tostring(L, -1),
                   (int)cr_slot_pid(holder));
   lua_remove(L, -2);
 }
 
-int cr_lock_misuse(lua_State *L, struct cr_lock *l) {
+/* Raises that the lock was released by somebody who does not hold it. */
+static int misuse(lua_State *L, struct cr_lock *l) {
   const struct cr_slot *holder = cr_lock_holder(l);
   bool recursive = type_of(l) == CR_RLOCK;
   if (holder == NULL)
     return luaL_error(L, "cannot release an unlocked %s",
                       recursive ? "RLock" : "Lock");
-  cr_push_owner(L, holder);
+  push_owner(L, holder);
   const char *owner = lua_tostring(L, -1);
   if (recursive)
     return luaL_error(L, "cannot release an RLock held by %s", owner);
@@ -69,7 +71,7 @@ int cr_acquire_lock(lua_State *L, struct cr_lock *l) {
 }
 
 int cr_release_lock(lua_State *L, struct cr_lock *l) {
-  return cr_lock_release(l) == 0 ? 0 : cr_lock_misuse(L, l);
+  return cr_lock_release(l) == 0 ? 0 : misuse(L, l);
 }
 
 static int guard_release(void *l) {
@@ -77,7 +79,7 @@ static int guard_release(void *l) {
 }
 
 static int guard_misuse(lua_State *L, void *l) {
-  return cr_lock_misuse(L, l);
+  return misuse(L, l);
 }
 
 int cr_guard_lock(lua_State *L, struct cr_lock *l) {
@@ -139,7 +141,7 @@ static int lock__tostring(lua_State *L) {
   if (holder == NULL) {
     lua_pushfstring(L, "<%s unlocked>", type);
   } else {
-    cr_push_owner(L, holder);
+    push_owner(L, holder);
     lua_pushfstring(L, "<%s locked by %s>", type, lua_tostring(L, -1));
   }
   return 1;

@@ -80,7 +80,6 @@ struct cr_out {
 };
 int cr_out_begin(struct cr_out *w, lua_State *L, FILE *f);
 int cr_out_put(struct cr_out *w, const char *bytes, size_t n);
-int cr_out_flush(struct cr_out *w);
 /* All of it, after what the FILE's buffer holds: together in one write when
 ** that holds both. */
 int cr_out_line(struct cr_out *w, const char *line, size_t n);

@@ -15,13 +15,9 @@ struct cr_lock *cr_check_lock(lua_State *L, int arg);
 int cr_acquire_lock(lua_State *L, struct cr_lock *l);
 int cr_release_lock(lua_State *L, struct cr_lock *l);
 int cr_guard_lock(lua_State *L, struct cr_lock *l);
-/* Raises that the lock was released by somebody who does not hold it. */
-int cr_lock_misuse(lua_State *L, struct cr_lock *l);
 /* Does a thread of this process hold it? Then the process must keep its handle,
 ** for the lock is in that thread's robust list. */
 bool cr_lock_held_here(struct cr_lock *l);
-/* Pushes "MainThread (pid 12)". */
-void cr_push_owner(lua_State *L, const struct cr_slot *holder);
 
 /* A guard: `local _ <close> = lock:guard()` releases when the block ends, once,
 ** and only in the thread that took it. cr_guard_push pushes a closed one for
@@ -39,6 +35,5 @@ int cr_open_semaphore(lua_State *L);
 int cr_open_event(lua_State *L);
 int cr_open_condition(lua_State *L);
 int cr_open_barrier(lua_State *L);
-void cr_open_guard(lua_State *L);
 
 #endif
