@@ -122,6 +122,15 @@ test("an init that waits", function()
   eq(sum, 6)
 end)
 
+test("pairs does not mind what next is now", function()
+  local l, keys, old = Local(), {}, next
+  l.a = 1
+  next = nil -- luacheck: ignore
+  for k in pairs(l) do keys[#keys + 1] = k end
+  next = old -- luacheck: ignore
+  eq(keys, {"a"})
+end)
+
 test("pairs lists the calling thread's", function()
   local l = Local()
   l.a, l.b = 1, 2
