@@ -17,9 +17,10 @@
 
 enum { SHUT = 1, IMMEDIATE = 2 }; /* bits of state */
 enum {
-  BUSY_TIME = 10000000
-}; /* ns that a no-wait call waits for a lock
-                                        that is in use, not slept on */
+  BUSY_TIME = 10000000,   /* ns that a no-wait call waits for a lock that is in
+                             use, not slept on */
+  DRAIN_TIME = 1000000000 /* ns that a shutdown does */
+};
 
 struct cr_queue {
   struct cr_block head;
@@ -375,13 +376,18 @@ static void wake_all(cr_word *wake) {
   cr_wake_end(wake);
 }
 
-/* Throws away what is queued and counts it as done. */
+/* Throws away what is queued and counts it as done, also when an interrupt comes.
+** What a getter that is stopped keeps from us nobody gets. */
 static void drain(struct cr_queue *q) {
   struct side s = getting(q);
   struct cr_packet p;
-  if (side_lock(q, &s, CR_FOREVER) != 0) return;
-  while (cr_queue_size(q) > 0 && fetch(q, &p) == 0) cr_packet_free(&p);
-  cr_rlock_release(&q->get_lock);
+  bool before = cr_patient;
+  cr_patient = true;
+  int err = side_lock(q, &s, cr_now() + DRAIN_TIME);
+  cr_patient = before;
+  while (err == 0 && cr_queue_size(q) > 0 && fetch(q, &p) == 0)
+    cr_packet_free(&p);
+  if (err == 0) cr_rlock_release(&q->get_lock);
   atomic_store(&q->done, puts_of(q));
   wake_all(&q->done_wake);
   trim(q);

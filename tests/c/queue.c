@@ -1,4 +1,5 @@
 /* Queue: order, bounds, growth, sleepers, task_done, shutdown. */
+#include "lib/brink.h"
 #include "lib/child.h"
 #include "lib/packet.h"
 #include "lib/tap.h"
@@ -174,6 +175,37 @@ static void test_memory(void) {
   close_queue();
 }
 
+/* An interrupt is pending, while a getter that is stopped holds the lock. */
+static int before_sleep(int64_t deadline) {
+  (void)deadline;
+  return cr_patient ? 0 : EINTR;
+}
+
+static void get_slowly(int unused) {
+  brink_stop();
+  take_one(unused);
+}
+
+static void test_interrupted(void) {
+  static const struct cr_sleep_hook hook = {before_sleep, brink_after,
+                                            brink_crowded};
+  struct child c;
+  open_queue(0);
+  brink_open();
+  child_start(&c, get_slowly, 0);
+  brink_await();
+  put(1);
+  cr_sleep_hook = &hook;
+  cr_queue_shutdown(q, true);
+  cr_sleep_hook = NULL;
+  is(cr_queue_join(q, 0), 0, "an interrupted shutdown: all counts as done");
+  brink_leave();
+  ok(child_ends(&c, 10), "the getter goes on");
+  child_kill(&c);
+  child_reap(&c);
+  close_queue();
+}
+
 int main(void) {
   setenv("CLUARUN_SHARED_LIMIT", "64M", 1);
   is(cr_arena_open(), 0, "the arena opens");
@@ -188,6 +220,7 @@ int main(void) {
   test_sleepers();
   test_tasks();
   test_shutdown();
+  test_interrupted();
   test_memory();
   is(cr_arena_blocks(), blocks, "nothing leaks");
   is(cr_arena_used(), used, "not a byte");
