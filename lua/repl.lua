@@ -51,7 +51,8 @@ local function part(name, ...)
     return value
   end
 end
-local inspect, complete = part "inspect", part "complete"
+local keywords = part "keywords"
+local inspect, complete = part("inspect", keywords), part("complete", keywords)
 local reference = part("help", load_part, primitives)
 
 local function prompt(name, default)
@@ -86,8 +87,8 @@ local function idle()
   for _ = 1, 100 do end
 end
 
--- A terminal may take long to show what is before it; that is waited for where a
--- Ctrl-C does no harm.
+-- A terminal may take long to show what is before it; that is waited for where
+-- a Ctrl-C does no harm.
 local function report(message)
   if console then run(console.drain, idle) end
   host.report(message)

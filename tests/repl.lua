@@ -50,6 +50,10 @@ test("tables are printed readably", function(s)
   s:expect "\n{self = <cycle>}\t{}\n> $"
   s:send "t = {} for i = 1, 1e5 do t[i] = i end return t\r"
   s:expect "\n{\n  1, 2, 3, .*%.%.%.%(99940 more%)\n}\n> $"
+  s:send "{'x' .. ('\u{e9}'):rep(150)}\r"
+  s:expect('\n  "x' .. ("\u{e9}"):rep(99) .. '"%.%.%(301 bytes%)\n}\n> $')
+  s:send "{('\\xA9'):rep(203)}\r"
+  s:expect('\n  "' .. ("\\169"):rep(200) .. '"%.%.%(203 bytes%)\n}\n> $')
   s:send "Queue(3), setmetatable({}, {__tostring = print and function()\r"
   s:send "return 'T' end})\r"
   s:expect "\n<Queue 0x%x+ size=0/3>\tT\n> $"
