@@ -93,8 +93,8 @@ test("long lines stay whole", function(s)
   tap.ok(s.text:gsub("\r", ""):find(("y"):rep(30000) .. "\n", 1, true))
 end)
 
--- So much that it does not fit on the way to a terminal that nobody reads, but
--- what writes it is not held up. Then we find the session asleep, several times.
+-- Writes so much that a terminal that nobody reads does not take it all, but
+-- so little that the session is not held up in it.
 local function fill_the_way(s, code)
   local done = session.home .. "/done"
   os.remove(done)
@@ -103,6 +103,7 @@ local function fill_the_way(s, code)
   tap.eventually(30, function() return os.rename(done, done) end)
 end
 
+-- We find the session asleep, several times.
 local function until_asleep(s)
   for _ = 1, 3 do
     sleep(0.001)
@@ -110,7 +111,9 @@ local function until_asleep(s)
   end
 end
 
-for what, code in pairs { ["the prompt"] = "", ["an error"] = "error 'oops'" } do
+for what, code in pairs {
+  ["the prompt"] = "", ["an error"] = "error 'oops'",
+} do
   test("Ctrl-C while " .. what .. " waits for a slow terminal", function(s)
     fill_the_way(s, code)
     for _ = 1, 5 do

@@ -223,7 +223,7 @@ end)
 
 tap.test("beside many other processes", function()
   -- They end when the pipe does, on which they wait.
-  local crowd <close> = assert(io.popen([[
+  local crowd = assert(io.popen([[
     exec 3<&0
     for _ in $(seq 1200); do cat <&3 & done
     touch ]] .. path "many" .. [[; wait]], "w"))
@@ -235,6 +235,7 @@ tap.test("beside many other processes", function()
   pids_of_run(2)
   tap.eq(count_alive(first), 0)
   w:stop()
+  crowd:close()
 end)
 
 tap.test("ends with its run", function()
