@@ -1,21 +1,17 @@
 --- complete(text, console, reference) -> kind, list: what can stand at the end
--- of the text. `reference` gives what help.lua returns.
+-- of the text. `reference` gives what help.lua returns, `keywords` what
+-- keywords.lua does.
 --
 -- kind is "word" (a keyword, global, field or method), "module" (in the string
 -- after require) or "file" (in any other string; the list is the console's).
 -- The list begins with what all its entries have in common, unless it has only
 -- one. It is found by raw access, so that looking changes nothing.
+local keywords = (...)()
 local G, type, rawget, next, pairs = _G, type, rawget, next, pairs
 local tonumber, getmetatable = tonumber, debug.getmetatable
 local sort, insert, select = table.sort, table.insert, select
 
 local CHAIN = 10 -- __index tables that are followed
-
-local keywords = {}
-for word in ([[and break do else elseif end false for function goto if in local
-  nil not or repeat return then true until while]]):gmatch "%a+" do
-  keywords[#keywords + 1] = word
-end
 
 local function end_of(text, mark, from)
   return select(2, text:find(mark, from, true))
@@ -141,7 +137,7 @@ local function complete_word(text, reference)
   if not separator then
     -- a number; two dots
     if word:find "^%d" or before:find "[.:]$" then return {} end
-    for _, keyword in pairs(keywords) do names[keyword] = true end
+    for keyword in pairs(keywords) do names[keyword] = true end
     add_fields(names, G)
     return choose(names, word)
   end

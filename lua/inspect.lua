@@ -4,23 +4,27 @@
 -- an item a line. Depth, items and the length of strings are bounded, so the
 -- text is short whatever the value; a table inside itself is named <cycle>.
 -- Only raw access is used, and of metamethods only __tostring is called.
+local keywords = (...)() -- of keywords.lua
 local DEPTH, ITEMS, ALL_ITEMS, STRING = 5, 60, 400, 200
 local COLLECTED = 2000 -- keys of a table that are sorted at most
 
 local type, tostring, pcall, ipairs = type, tostring, pcall, ipairs
 local rawget, rawlen, next, format = rawget, rawlen, next, string.format
 local getmetatable, sort, concat = debug.getmetatable, table.sort, table.concat
-local mathtype, utf8len = math.type, utf8.len
+local mathtype, utf8len, utf8offset = math.type, utf8.len, utf8.offset
 
-local keywords = {}
-for word in ([[and break do else elseif end false for function goto if in local
-  nil not or repeat return then true until while]]):gmatch "%a+" do
-  keywords[word] = true
+-- The beginning of a string, without a part of a character at its end.
+local function beginning(s)
+  local next_one = utf8offset(s, 0, STRING + 1)
+  return s:sub(1, STRING + 1 - next_one < 4 and next_one - 1 or STRING)
 end
 
 local function quote(s)
-  local cut = #s > STRING and s:sub(1, STRING) or s
+  local cut = #s > STRING and beginning(s) or s
   local text = format("%q", cut):gsub("\\\n", "\\n"):gsub("\r", "\\r")
+  if not utf8len(cut) then
+    text = text:gsub("[\x80-\xFF]", function(c) return "\\" .. c:byte() end)
+  end
   if #cut < #s then text = text .. "..(" .. #s .. " bytes)" end
   return text
 end

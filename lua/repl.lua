@@ -1,10 +1,11 @@
 --- The prompt: blocks of lines become chunks, chunks run, results are printed.
 --
 -- No terminal code here: `console`, where there is one, is a table with
---   read(prompt, prompt2, is_complete, complete, idle) -> text; false when the
+--   read(idle, prompt, prompt2, is_complete, complete) -> text; false when the
 --       line was given up; nil at the end. is_complete(text) says whether
 --       Enter ends the block; complete(text) is that of complete.lua; idle() is
 --       called now and then, so that an interrupt can come out of it
+--   drain(idle): waits until all that was written is on the screen
 --   remember(text): adds to the history; a message when that failed
 --   files(path): the names in a folder, those of folders with a slash
 --   width(): of the terminal, in columns
@@ -15,7 +16,7 @@
 -- Ctrl-C ends only what `run` calls: so everything is run that calls the user's
 -- functions, metamethods among them.
 local host, console, greet = ...
-local run, report = host.run, host.report
+local run = host.run
 local G, load, tostring, pack = _G, load, tostring, table.pack
 local write, stdout, read, unpack = io.write, io.stdout, io.read, table.unpack
 local type, ipairs, rawget, rawset = type, ipairs, rawget, rawset
@@ -50,7 +51,8 @@ local function part(name, ...)
     return value
   end
 end
-local inspect, complete = part "inspect", part "complete"
+local keywords = part "keywords"
+local inspect, complete = part("inspect", keywords), part("complete", keywords)
 local reference = part("help", load_part, primitives)
 
 local function prompt(name, default)
@@ -80,6 +82,18 @@ local function is_complete(text)
   return f ~= nil or not incomplete
 end
 
+-- An interrupt comes a few instructions late.
+local function idle()
+  for _ = 1, 100 do end
+end
+
+-- A terminal may take long to show what is before it; that is waited for where
+-- a Ctrl-C does no harm.
+local function report(message)
+  if console then run(console.drain, idle) end
+  host.report(message)
+end
+
 -- Reading a block, without the last newline: nil at the end; one that was
 -- interrupted is empty. A line that was interrupted is false.
 
@@ -102,11 +116,6 @@ local function read_plain()
   return text == false and "" or text
 end
 
--- An interrupt comes a few instructions late.
-local function idle()
-  for _ = 1, 100 do end
-end
-
 local function completions(text)
   return complete()(text, console, reference)
 end
@@ -117,10 +126,10 @@ local function mark_escapes(text)
 end
 
 local function read_console()
-  local ok, text = run(console.read,
+  local ok, text = run(console.read, idle,
     mark_escapes(prompt("_PROMPT", "> ")),
     (prompt("_PROMPT2", ">> "):gsub("\27%[[%d;?]*%a", ""):gsub("%c", "")),
-    is_complete, completions, idle)
+    is_complete, completions)
   if not ok or text == false then return "" end
   if text and text:find "%S" then
     local message = console.remember(text)

@@ -1,4 +1,4 @@
--- The prompt on a terminal: lines, values, history, completion, Ctrl-C.
+-- The prompt on a terminal: lines, values, completion, Ctrl-C.
 local tap <close> = dofile "tests/lib/tap.lua"
 local session = dofile "tests/lib/session.lua"
 
@@ -50,6 +50,10 @@ test("tables are printed readably", function(s)
   s:expect "\n{self = <cycle>}\t{}\n> $"
   s:send "t = {} for i = 1, 1e5 do t[i] = i end return t\r"
   s:expect "\n{\n  1, 2, 3, .*%.%.%.%(99940 more%)\n}\n> $"
+  s:send "{'x' .. ('\u{e9}'):rep(150)}\r"
+  s:expect('\n  "x' .. ("\u{e9}"):rep(99) .. '"%.%.%(301 bytes%)\n}\n> $')
+  s:send "{('\\xA9'):rep(203)}\r"
+  s:expect('\n  "' .. ("\\169"):rep(200) .. '"%.%.%(203 bytes%)\n}\n> $')
   s:send "Queue(3), setmetatable({}, {__tostring = print and function()\r"
   s:send "return 'T' end})\r"
   s:expect "\n<Queue 0x%x+ size=0/3>\tT\n> $"
@@ -346,131 +350,6 @@ test("Tab completes module and file names", function(s)
   end
   s:send(("dofile '%s/fol\tsome\t"):format(dir))
   s:expect "/folder/some text.txt'$"
-end)
-
-test("history: recalled in the next session, for the owner only", function(s)
-  s:send "for i = 1, 2 do\rlocal once = i\rend\r"
-  s:expect "end\n> $"
-  s:send "'last one'\r"
-  s:expect "\nlast one\n> $"
-  local file = session.home .. "/.local/state/cluarun/history"
-  tap.eq(tap.run("stat -c %a " .. file), "600\n")
-  s:send(CTRL_D)
-  s:wait()
-  local again <close> = session.start()
-  again:send(UP)
-  again:screen { "> 'last one'|" }
-  again:send(UP)
-  again:screen { "> for i = 1, 2 do", ">> local once = i", ">> end|" }
-end)
-
-test("history: merged between sessions; XDG_STATE_HOME", function()
-  local env = { "XDG_STATE_HOME=" .. session.home .. "/state" }
-  local a <close> = session.start { env = env }
-  local b <close> = session.start { env = env }
-  for i, s in ipairs { a, b, a, b } do
-    s:send(("'entry %d'\r"):format(i))
-    s:expect(("\nentry %d\n> $"):format(i))
-  end
-  a:send(CTRL_D) a:wait()
-  b:send(CTRL_D) b:wait()
-  local c <close> = session.start { env = env }
-  for i = 4, 1, -1 do
-    c:send(UP)
-    c:screen { ("> 'entry %d'|"):format(i) }
-  end
-end)
-
-test("history: one that cannot be written is a warning", function()
-  local s <close> = session.start { env = { "XDG_STATE_HOME=/dev/null" } }
-  s:screen {
-    "cannot keep the history in /dev/null/cluarun/history: Not a directory",
-    "> |",
-  }
-  s:send "1 + 1\r"
-  s:expect "1 %+ 1\n2\n> $"
-  s:send(UP)
-  s:screen { "> 1 + 1|" }
-end)
-
--- No file may grow over 51200 bytes: writes end in the middle, as on a full
--- disk, be it of an entry or of a new file without the oldest ones.
-for name, size in pairs { ["an entry"] = 51190, ["a new file"] = 120000 } do
-  test("history: no room for " .. name .. " is a warning", function()
-    local dir = session.home .. "/" .. size .. "/cluarun"
-    os.execute("mkdir -p " .. dir)
-    local entry = "#1700000000\nprint(%05d)\n"
-    local entries = {}
-    for i = 1, size // #entry:format(0) do entries[i] = entry:format(i) end
-    local all = table.concat(entries)
-    do
-      local f <close> = assert(io.open(dir .. "/history", "w"))
-      f:write(all)
-    end
-    local s <close> = session.start {
-      env = { "XDG_STATE_HOME=" .. session.home .. "/" .. size },
-      program = "sh",
-      args = { "-c", "trap '' XFSZ; ulimit -f 100; exec " .. tap.program },
-    }
-    s:send "'a line longer than what is left'\r"
-    s:expect "cannot keep the history in [^\n]*: File too large\n"
-    s:expect "> $"
-    s:send "#'another line longer than that'\r"
-    s:expect "\n29\n> $"
-    s:send(CTRL_D)
-    local f <close> = assert(io.open(dir .. "/history"))
-    local left = f:read "a"
-    tap.ok(left == all, #left .. " bytes, not " .. #all)
-    tap.eq(tap.run("ls " .. dir), "history\n")
-  end)
-end
-
--- A file system of a size, which only root can mount.
-local name = "history: a full disk does not cost what was there"
-if select(3, tap.run "unshare -m mount -t tmpfs none /mnt") ~= 0 then
-  tap.skip(name, "cannot mount here")
-else
-  tap.test(name, function()
-    local dir, copy = session.home .. "/mounted", session.home .. "/copy"
-    os.execute("mkdir -p " .. dir)
-    local s <close> = session.start { program = "unshare",
-      env = { "XDG_STATE_HOME=" .. dir }, args = { "-m", "sh", "-c", ([[
-        mount -t tmpfs -o size=180k none %s && mkdir %s/cluarun &&
-        for i in $(seq 10000 16000); do
-          printf '#1700000000\nprint(%%d)\n' $i
-        done >%s/cluarun/history && %s; cp %s/cluarun/history %s.new &&
-        mv %s.new %s
-      ]]):format(dir, dir, dir, tap.program, dir, copy, copy, copy) } }
-    s:send "1 + 1\r"
-    s:expect "\n2\n> $"
-    s:send(CTRL_D)
-    tap.eventually(30, function()
-      return os.rename(copy, copy) -- is it there?
-    end)
-    local f <close> = assert(io.open(copy))
-    local left = f:read "a"
-    for _, i in ipairs { 10000, 16000 } do
-      tap.ok(left:find("print(" .. i .. ")", 1, true), i .. " is lost")
-    end
-  end)
-end
-
-test("history: the oldest entries go, the newest stay", function()
-  local dir = session.home .. "/long/cluarun"
-  os.execute("mkdir -p " .. dir)
-  do
-    local f <close> = assert(io.open(dir .. "/history", "w"))
-    for i = 1, 7000 do f:write("#1700000000\nx = ", i, "\n") end
-  end
-  local env = { "XDG_STATE_HOME=" .. session.home .. "/long" }
-  local s <close> = session.start { env = env }
-  s:send(UP)
-  s:screen { "> x = 7000|" }
-  local f <close> = assert(io.open(dir .. "/history"))
-  local text = f:read "a"
-  tap.ok(text:find "^#1700000000\nx = 2001\n")
-  tap.ok(text:find "\nx = 7000\n$")
-  tap.eq(tap.run("ls " .. dir), "history\n")
 end)
 
 test("Enter while a thread forks", function(s)

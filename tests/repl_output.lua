@@ -2,6 +2,7 @@
 -- that are none or dumb, help.
 local tap <close> = dofile "tests/lib/tap.lua"
 local session = dofile "tests/lib/session.lua"
+local proc = dofile "tests/lib/proc.lua"
 
 local CTRL_C, CTRL_D, LEFT = "\3", "\4", "\27[D"
 
@@ -93,6 +94,39 @@ test("long lines stay whole", function(s)
   s:expect "y\n> half$"
   tap.ok(s.text:gsub("\r", ""):find(("y"):rep(30000) .. "\n", 1, true))
 end)
+
+-- Writes so much that a terminal that nobody reads does not take it all, but
+-- so little that the session is not held up in it.
+local function fill_the_way(s, code)
+  local done = session.home .. "/done"
+  os.remove(done)
+  s:send(("io.write(('x'):rep(20000)) io.open(%q, 'w'):close() %s\r")
+    :format(done, code))
+  tap.eventually(30, function() return os.rename(done, done) end)
+end
+
+-- We find the session asleep, several times.
+local function until_asleep(s)
+  for _ = 1, 3 do
+    sleep(0.001)
+    proc.until_asleep(s.pid)
+  end
+end
+
+for what, code in pairs {
+  ["the prompt"] = "", ["an error"] = "error 'oops'",
+} do
+  test("Ctrl-C while " .. what .. " waits for a slow terminal", function(s)
+    fill_the_way(s, code)
+    for _ = 1, 5 do
+      until_asleep(s)
+      kill(s.pid, "INT")
+    end
+    s:expect "%^C\n> $"
+    s:send "1 + 1\r"
+    s:expect "\n2\n> $"
+  end)
+end
 
 test("background threads run while the prompt waits", function(s)
   s:send "n = 0\r"

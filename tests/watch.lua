@@ -221,6 +221,23 @@ tap.test("ends the old run with all its children", function()
   tap.eq(count_alive(second), 0, "after Ctrl-C")
 end)
 
+tap.test("beside many other processes", function()
+  -- They end when the pipe does, on which they wait.
+  local crowd = assert(io.popen([[
+    exec 3<&0
+    for _ in $(seq 1200); do cat <&3 & done
+    touch ]] .. path "many" .. [[; wait]], "w"))
+  tap.eventually(60, function() return os.rename(path "many", path "many") end)
+  write("main.lua", "print('pids ' .. getpid()) sleep(1000)")
+  local w = start "main.lua"
+  local first = pids_of_run(1)
+  write("main.lua", "print('pids ' .. getpid()) sleep(2000)")
+  pids_of_run(2)
+  tap.eq(count_alive(first), 0)
+  w:stop()
+  crowd:close()
+end)
+
 tap.test("ends with its run", function()
   for _, signal in ipairs { "INT", "TERM", "HUP" } do
     write("main.lua", "print('pids ' .. getpid()) sleep(1000)")

@@ -170,19 +170,33 @@ static bool read_process(const char *pid, struct process *p) {
   return true;
 }
 
-/* All processes, as a userdata on the stack. */
-static struct process *push_all(lua_State *L, size_t *count) {
-  size_t n = 0, room = 1024;
-  struct process *list = lua_newuserdatauv(L, room * sizeof *list, 0);
-  DIR *d = opendir("/proc");
-  if (d == NULL) luaL_error(L, "cannot read /proc: %s", strerror(errno));
+/* Makes room for one more in a list that is kept from call to call. */
+static struct process *grown(struct process *list, size_t n, size_t *room) {
+  if (n < *room) return list;
+  struct process *larger = realloc(list, 2 * (n + 512) * sizeof *list);
+  if (larger != NULL) *room = 2 * (n + 512);
+  return larger;
+}
+
+/* All processes, and how many there are. Returns 0 or an errno value. */
+static int read_all(struct process **processes, size_t *count) {
+  static struct process *list;
+  static size_t room;
+  size_t n = 0;
   const struct dirent *e;
-  while ((e = readdir(d)) != NULL && n < room)
-    if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
-      n += read_process(e->d_name, &list[n]);
+  DIR *d = opendir("/proc");
+  if (d == NULL) return errno;
+  while ((e = readdir(d)) != NULL) {
+    if (e->d_name[0] < '1' || e->d_name[0] > '9') continue;
+    struct process *larger = grown(list, n, &room);
+    if (larger == NULL) break;
+    list = larger;
+    n += read_process(e->d_name, &list[n]);
+  }
   closedir(d);
+  *processes = list;
   *count = n;
-  return list;
+  return e != NULL ? ENOMEM : 0;
 }
 
 static bool mark(struct process *list, size_t n, pid_t parent) {
@@ -194,8 +208,10 @@ static bool mark(struct process *list, size_t n, pid_t parent) {
 
 /* descendants(): the pids of those that have not ended. */
 static int watch_descendants(lua_State *L) {
-  size_t n;
-  struct process *list = push_all(L, &n);
+  size_t n = 0;
+  struct process *list = NULL;
+  int err = read_all(&list, &n);
+  if (err != 0) return luaL_error(L, "cannot read /proc: %s", strerror(err));
   bool more = mark(list, n, getpid());
   while (more) {
     more = false;

@@ -26,21 +26,16 @@ static bool is_open;
 static pthread_t main_thread;
 static char *line; /* what was read last, until Lua has it */
 
-/* ---- console.read ---- */
+/* ---- Ctrl-C ----
+**
+** The second one ends a process that has not come to the first. So the prompt
+** keeps the signal blocked and lets one in where it is going to take it.
+*/
 
-/* Its arguments. */
-enum { PROMPT = 1, PROMPT2, IS_COMPLETE, COMPLETE, IDLE };
+/* The arguments of console.read; the first one is that of console.drain. */
+enum { IDLE = 1, PROMPT, PROMPT2, IS_COMPLETE, COMPLETE };
 
-/* f(text) -> up to two results, protected */
-static int ask(lua_State *L) {
-  lua_pushstring(L, lua_touserdata(L, 2));
-  lua_replace(L, 2);
-  lua_call(L, 1, 2);
-  return 2;
-}
-
-/* A Ctrl-C came while Lua was to be asked something. */
-static bool late;
+static bool late; /* one came before the prompt was there to take it */
 
 /* An interrupt comes as an error out of the first Lua function that runs. */
 static bool is_interrupted(lua_State *L) {
@@ -50,27 +45,44 @@ static bool is_interrupted(lua_State *L) {
   return true;
 }
 
-/* Asks the function in that argument, leaving two results. A Ctrl-C is for the
-** line that is typed, not for what looks at it: none may come meanwhile. */
-static bool ask_lua(lua_State *L, int function, const char *text) {
-  sigset_t ours, before;
-  sigemptyset(&ours);
-  sigaddset(&ours, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &ours, &before);
-  late = late || is_interrupted(L);
-  lua_pushcfunction(L, ask);
-  lua_pushvalue(L, function);
-  lua_pushlightuserdata(L, (void *)(uintptr_t)text);
-  bool good = lua_pcall(L, 2, 2, 0) == LUA_OK;
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  if (!good) lua_pop(L, 1);
-  return good;
+static void block(int how, int sig, sigset_t *before) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, sig);
+  pthread_sigmask(how, &set, before);
+}
+
+static void keep_out(lua_State *L, sigset_t *before) {
+  block(SIG_BLOCK, SIGINT, before);
+  late = is_interrupted(L) || late;
 }
 
 static bool is_cancelled(void *ud) {
-  bool was = late || is_interrupted(ud);
+  block(SIG_UNBLOCK, SIGINT, NULL);
+  block(SIG_BLOCK, SIGINT, NULL);
+  bool was = is_interrupted(ud) || late;
   late = false;
   return was;
+}
+
+/* ---- console.read ---- */
+
+/* f(text) -> up to two results, protected */
+static int ask(lua_State *L) {
+  lua_pushstring(L, lua_touserdata(L, 2));
+  lua_replace(L, 2);
+  lua_call(L, 1, 2);
+  return 2;
+}
+
+/* Asks the function in that argument, leaving two results. */
+static bool ask_lua(lua_State *L, int function, const char *text) {
+  lua_pushcfunction(L, ask);
+  lua_pushvalue(L, function);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)text);
+  if (lua_pcall(L, 2, 2, 0) == LUA_OK) return true;
+  lua_pop(L, 1);
+  return false;
 }
 
 static bool is_complete(void *ud, const char *text) {
@@ -111,19 +123,19 @@ static char **complete(void *ud, const char *text, char *kind) {
 static bool wait_for_key(void *ud) {
   lua_State *L = ud;
   struct pollfd key = {.fd = STDIN_FILENO, .events = POLLIN};
-  sigset_t ours, before;
-  sigemptyset(&ours);
-  sigaddset(&ours, SIGINT);
-  sigaddset(&ours, SIGWINCH);
-  pthread_sigmask(SIG_BLOCK, &ours, &before);
+  sigset_t before, open;
+  block(SIG_BLOCK, SIGWINCH, &before);
   bool interrupted = is_cancelled(L);
   if (!interrupted) {
+    open = before;
+    sigdelset(&open, SIGINT);
     cluarun_unlock(L);
-    ppoll(&key, 1, NULL, &before);
+    ppoll(&key, 1, NULL, &open);
     cluarun_lock(L);
+    interrupted = is_interrupted(L);
   }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return !interrupted && !is_interrupted(L);
+  return !interrupted;
 }
 
 /* All that was written so far has its place above the prompt. */
@@ -135,19 +147,24 @@ static void drain(lua_State *L) {
   cluarun_lock(L);
 }
 
-/* console.read(prompt, prompt2, is_complete, complete, idle) */
+/* console.read(idle, prompt, prompt2, is_complete, complete) */
 static int console_read(lua_State *L) {
   const char *prompt = luaL_checkstring(L, PROMPT);
   const char *prompt2 = luaL_checkstring(L, PROMPT2);
-  for (int i = IS_COMPLETE; i <= IDLE; i++) luaL_checktype(L, i, LUA_TFUNCTION);
-  lua_settop(L, IDLE);
+  luaL_checktype(L, IDLE, LUA_TFUNCTION);
+  luaL_checktype(L, IS_COMPLETE, LUA_TFUNCTION);
+  luaL_checktype(L, COMPLETE, LUA_TFUNCTION);
+  lua_settop(L, COMPLETE);
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   const struct editor_calls calls = {L, wait_for_key, is_complete, complete,
                                      is_cancelled};
+  sigset_t before;
+  keep_out(L, &before);
   drain(L);
   free(line);
   line = NULL;
   enum editor_end end = editor_read(prompt, prompt2, &calls, &line);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (end == EDITOR_CANCELLED)
     lua_pushboolean(L, false);
   else
@@ -156,6 +173,16 @@ static int console_read(lua_State *L) {
 }
 
 /* ---- the other functions ---- */
+
+/* console.drain(idle) */
+static int console_drain(lua_State *L) {
+  sigset_t before;
+  luaL_checktype(L, IDLE, LUA_TFUNCTION);
+  keep_out(L, &before);
+  drain(L);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return 0;
+}
 
 /* console.remember(text) -> nil | message */
 static int console_remember(lua_State *L) {
@@ -272,11 +299,9 @@ static bool open_terminal(void) {
 
 int console_open(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"files", folder_list},
-      {"read", console_read},
-      {"remember", console_remember},
-      {"width", console_width},
-      {NULL, NULL},
+      {"drain", console_drain}, {"files", folder_list},
+      {"read", console_read},   {"remember", console_remember},
+      {"width", console_width}, {NULL, NULL},
   };
   if (is_open || !is_usable() || !open_terminal()) return 0;
   luaL_newlib(L, functions);

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <lua.h>
 
-/* What the editor asks Lua, with what it needs for it. Each returns at once. */
+/* What the editor asks Lua, with what it needs for it. Outside of the screen. */
 struct editor_calls {
   void *ud;
   /* Waits for a key, letting others run. False: give the line up. */
@@ -23,10 +23,10 @@ struct editor_calls {
   /* Did a Ctrl-C come? Forgets it. */
   bool (*is_cancelled)(void *ud);
 };
-/* Kinds of completions. */
-enum { EDITOR_WORD = 'w', EDITOR_MODULE = 'm', EDITOR_FILE = 'f' };
+/* Kinds of completions; others stand in a string, too. */
+enum { EDITOR_WORD = 'w', EDITOR_FILE = 'f' };
 
-enum editor_end { EDITOR_LINE, EDITOR_CANCELLED, EDITOR_EOF, EDITOR_MEMORY };
+enum editor_end { EDITOR_LINE, EDITOR_CANCELLED, EDITOR_EOF };
 
 /* Prepares readline for that terminal. Returns 0 or an errno value. */
 int editor_open(int terminal);

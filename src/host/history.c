@@ -1,8 +1,9 @@
 /* The history file. See history.h.
 **
 ** Its form is that of readline with time stamps: a line "#" SECONDS, then the
-** lines of the entry. Whoever changes it holds a lock on it (flock); one that
-** found the file replaced meanwhile opens the new one.
+** lines of the entry. What readline would not give back, such as an empty line,
+** has an escape character before it. Whoever changes the file holds a lock on it
+** (flock); one that found it replaced meanwhile opens the new one.
 */
 #include "history.h"
 
@@ -21,6 +22,7 @@
 
 /* Entries to keep, and how many more make it worth to drop the oldest. */
 enum { KEEP = 5000, MORE = 1000, PATH = 4096, MESSAGE = PATH + 200 };
+enum { ESCAPE = '\1' };
 
 static char path[PATH];
 
@@ -56,13 +58,46 @@ static bool is_current(int fd) {
          ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
 }
 
-/* Opens the file for appending, locked. Returns a descriptor or -1. */
+/* Opens the file for appending, locked where its file system has locks. Returns
+** a descriptor or -1. */
 static int open_locked(void) {
   for (;;) {
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0 || flock(fd, LOCK_EX) != 0 || is_current(fd)) return fd;
+    if (fd < 0) return fd;
+    int locked;
+    do locked = flock(fd, LOCK_EX);
+    while (locked != 0 && errno == EINTR);
+    if (locked != 0 || is_current(fd)) return fd;
     close(fd);
   }
+}
+
+/* Would readline not give that character back? It takes "#" at the start of a
+** line for a time stamp, and drops empty lines and a carriage return at the end
+** of a line. `before` is the character in front of it. */
+static bool needs_escape(char before, char c) {
+  if (c == ESCAPE) return true;
+  if (before == '\r') return c == '\n' || c == '\0';
+  return before == '\n' && (c == '#' || c == '\n' || c == '\0');
+}
+
+/* The text as it stands in the file; malloc'ed, or NULL. */
+static char *encode(const char *text) {
+  char *encoded = malloc(2 * strlen(text) + 2), *to = encoded, before = '\n';
+  if (encoded == NULL) return NULL;
+  do {
+    if (needs_escape(before, *text)) *to++ = ESCAPE;
+    before = *to++ = *text;
+  } while (*text++ != '\0');
+  return encoded;
+}
+
+/* The opposite, in place. */
+static void decode(char *text) {
+  char *to = text;
+  do
+    if (*text == ESCAPE) text++;
+  while ((*to++ = *text++) != '\0');
 }
 
 /* Has all of the history reached the file? readline does not notice a write of
@@ -78,7 +113,8 @@ static bool is_whole(const char *file) {
   return stat(file, &st) == 0 && st.st_size == size;
 }
 
-/* Replaces the file, which is locked, by one without the oldest entries. */
+/* Replaces the file, which is locked, by one without the oldest entries; they
+** are in the list as they stand in it. */
 static void drop_oldest(void) {
   char new_path[PATH + 4];
   snprintf(new_path, sizeof new_path, "%s.new", path);
@@ -89,6 +125,11 @@ static void drop_oldest(void) {
       rename(new_path, path) != 0)
     unlink(new_path);
   unstifle_history();
+}
+
+static void decode_all(void) {
+  for (HIST_ENTRY **e = history_list(); e != NULL && *e != NULL; e++)
+    decode((*e)->line);
 }
 
 const char *history_open(void) {
@@ -102,13 +143,14 @@ const char *history_open(void) {
   make_folders();
   int fd = open_locked(), err = errno;
   read_history(path);
+  if (fd >= 0 && history_length > KEEP + MORE) drop_oldest();
+  decode_all();
   if (fd < 0) {
     const char *message = cannot(err);
     path[0] = '\0';
     return message;
   }
   fchmod(fd, 0600);
-  if (history_length > KEEP + MORE) drop_oldest();
   close(fd);
   return NULL;
 }
@@ -120,9 +162,12 @@ static bool is_last(const char *text) {
 
 /* Appends an entry, whole or not at all. Returns 0 or an errno. */
 static int append(int fd, const char *stamp, const char *text) {
+  char *encoded = encode(text);
+  if (encoded == NULL) return ENOMEM;
   off_t end = lseek(fd, 0, SEEK_END);
-  if (dprintf(fd, "%s\n%s\n", stamp, text) >= 0) return 0;
-  int err = errno;
+  int n = dprintf(fd, "%s\n%s\n", stamp, encoded), err = errno;
+  free(encoded);
+  if (n >= 0) return 0;
   return end >= 0 && ftruncate(fd, end) != 0 ? errno : err;
 }
 

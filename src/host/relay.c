@@ -241,10 +241,19 @@ int relay_terminal(void) {
 
 /* ---- draining and closing ---- */
 
+/* A signal would cut it in two where there is not room for all of it, with what
+** others write in between. */
 static void write_mark(void) {
-  ssize_t n;
-  do n = write(slave, mark, mark_length);
-  while (n < 0 && errno == EINTR);
+  sigset_t all, before;
+  size_t done = 0;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  while (done < mark_length) {
+    ssize_t n = write(slave, mark + done, mark_length - done);
+    if (n < 0 && errno != EINTR) break;
+    if (n > 0) done += (size_t)n;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void relay_drain(void) {

@@ -15,7 +15,7 @@ t.cycle = setmetatable({}, { __index = t })
 _G.q, _G.t = Queue(), t
 package.path = "?.lua;./?/init.lua;/nowhere/?.lua;"
 
-local complete = part "complete"()
+local complete = part "complete"(part "keywords")
 
 local function sizes()
   local n = 0
