@@ -180,11 +180,9 @@ local function wrap(text, width, margin)
   return table.concat(lines, "\n")
 end
 
-local WIDTH = 78
-
-local function describe(e, bold)
-  local lines = { bold(M.signature(e)), wrap(e.text, WIDTH, "  ") }
-  if e.errors then lines[#lines + 1] = wrap(e.errors, WIDTH, "  ") end
+local function describe(e, bold, width)
+  local lines = { bold(M.signature(e)), wrap(e.text, width, "  ") }
+  if e.errors then lines[#lines + 1] = wrap(e.errors, width, "  ") end
   local members = M.members(e.name)
   if #members > 0 then lines[#lines + 1] = "" end
   for _, m in ipairs(members) do lines[#lines + 1] = "  " .. M.signature(m) end
@@ -193,9 +191,10 @@ local function describe(e, bold)
   return table.concat(lines, "\n")
 end
 
-local function overview(bold)
+local function overview(bold, width)
   local lines = {
-    "help(Queue), help \"Queue.get\" and help(q.get) tell more of",
+    wrap("help(Queue), help \"Queue.get\" and help(q.get) tell more of", width,
+      ""),
   }
   for _, section in ipairs(M.sections) do
     local names = {}
@@ -203,24 +202,26 @@ local function overview(bold)
       if not e.name:find ".%." then names[#names + 1] = e.name end
     end
     lines[#lines + 1] = bold(section.title) .. "\n"
-      .. wrap(table.concat(names, "  "), WIDTH, "  ")
+      .. wrap(table.concat(names, "  "), width, "  ")
   end
-  lines[#lines + 1] = "_ is the last value. Tab completes, Ctrl-C stops what "
-    .. "runs, Ctrl-D leaves."
+  lines[#lines + 1] = wrap("_ is the last value. Tab completes, Ctrl-C stops "
+    .. "what runs, Ctrl-D leaves.", width, "")
   return table.concat(lines, "\n")
 end
 
---- Prints: the overview without arguments, else the entry of the first.
-function M.show(colour, n, what)
+--- Prints, in so many columns: the overview without arguments, else the entry
+-- of the first.
+function M.show(colour, columns, n, what)
+  local width = math.min(columns, 80) - 2
   local function bold(text)
     return colour and "\27[1m" .. text .. "\27[0m" or text
   end
   if n == 0 then
-    print(overview(bold))
+    print(overview(bold, width))
     return
   end
   local e = M.find(what)
-  if e then print(describe(e, bold))
+  if e then print(describe(e, bold, width))
   else print("no help for " .. tostring(what) .. "; help() lists what there is")
   end
 end

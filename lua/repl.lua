@@ -20,7 +20,8 @@ local run = host.run
 local G, load, tostring, pack = _G, load, tostring, table.pack
 local write, stdout, read, unpack = io.write, io.stdout, io.read, table.unpack
 local type, ipairs, rawget, rawset = type, ipairs, rawget, rawset
-local getmetatable, setupvalue = debug.getmetatable, debug.setupvalue
+local getmetatable, setmetatable = debug.getmetatable, setmetatable
+local setupvalue = debug.setupvalue
 local rawequal, select, concat = rawequal, select, table.concat
 local primitives = {}
 for name, value in pairs(host.primitives) do primitives[name] = value end
@@ -141,6 +142,10 @@ end
 
 local read_block = console and read_console or read_plain
 
+local function columns()
+  return console and console.width() or 80
+end
+
 -- What is shown of a result: tables that have no text of their own readably.
 local function readable(value)
   if type(value) ~= "table" then return value end
@@ -148,7 +153,7 @@ local function readable(value)
   if type(meta) == "table" and rawget(meta, "__tostring") ~= nil then
     return value
   end
-  local ok, text = run(inspect(), value, console and console.width() or 80)
+  local ok, text = run(inspect(), value, columns())
   return ok and text or value
 end
 
@@ -201,9 +206,16 @@ local function say_farewell()
   end
 end
 
-local function help(...)
-  return reference().show(console and console.colour, select("#", ...), ...)
-end
+-- A table, for those who type only its name.
+local help = setmetatable({}, {
+  __call = function(_, ...)
+    return reference().show(console and console.colour, columns(),
+      select("#", ...), ...)
+  end,
+  __tostring = function()
+    return "help() tells what there is, help(Queue) what a Queue is"
+  end,
+})
 if rawget(G, "help") == nil then rawset(G, "help", help) end
 
 if greet then

@@ -260,7 +260,17 @@ test("help", function(s)
   s:expect "Processes\n  fork.*Error values\n.*\n> $"
   s:send "help 'nothing'\r"
   s:expect "no help for nothing"
+  s:send "help\r"
+  s:expect "\nhelp%(%) tells what there is.*\n> $"
 end)
+
+test("help in a narrow window", function(s)
+  s:send "help()\r"
+  local text = s:expect "%(%)\n.*\n> $"
+  s:send "help 'fork'\r"
+  text = text .. s:expect "'\n.*\n  Example:"
+  for line in text:gmatch "[^\n]+" do tap.ok(#line <= 40, line) end
+end, { columns = 40 })
 
 test("NO_COLOR", function(s)
   s:send "help(Queue)\r"
