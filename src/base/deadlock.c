@@ -198,23 +198,47 @@ static enum verdict check_words(struct cr_slot *s, bool proc) {
   return v;
 }
 
-/* The kernel's letter for a thread's state; 0: there is no such thread. */
-static char kernel_state(struct cr_slot *s) {
+/* What the kernel says of a thread. */
+struct view {
+  char state; /* its letter; 0: there is no such thread */
+  int parent; /* process */
+  unsigned flags;
+};
+
+static void look_up(const char *path, struct view *v) {
   char text[512];
-  snprintf(text, sizeof text, "/proc/%d/task/%u/stat", (int)cr_slot_pid(s),
-           atomic_load(&s->life.word) & CR_TID);
-  int fd = open(text, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
+  *v = (struct view){0};
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
   ssize_t n = read(fd, text, sizeof text - 1);
   close(fd);
   text[n > 0 ? n : 0] = 0;
   const char *end = strrchr(text, ')');
-  return end != NULL && end[1] == ' ' ? end[2] : 0;
+  if (end != NULL)
+    sscanf(end + 1, " %c %d %*d %*d %*d %*d %u", &v->state, &v->parent,
+           &v->flags);
+}
+
+/* A process that ends is dead for us before its children hear of it; those that
+** end with it must not say that they are left waiting. */
+static bool ends(int pid) {
+  enum { EXITING = 4 }; /* the kernel's PF_EXITING */
+  char path[32];
+  struct view v;
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  look_up(path, &v);
+  return v.state != 0 && v.state != 'Z' && (v.flags & EXITING);
 }
 
 static enum verdict check_kernel(struct cr_slot *s) {
+  char path[64];
+  struct view v;
+  snprintf(path, sizeof path, "/proc/%d/task/%u/stat", (int)cr_slot_pid(s),
+           atomic_load(&s->life.word) & CR_TID);
+  look_up(path, &v);
+  if (ends(v.parent)) return UNSETTLED;
   if (s == cr_self) return STILL;
-  switch (kernel_state(s)) {
+  switch (v.state) {
     case 'S': return STILL;
     case 'T':
     case 't':
