@@ -257,6 +257,18 @@ for _, sig in ipairs { 15, 1, 10, 14 } do -- TERM, HUP, USR1, ALRM
   end)
 end
 
+test("Ctrl-C after the first key of two clears the line", function(s)
+  for _, first in ipairs { "\24", "\22", "\27[20" } do
+    s:send("half" .. first)
+    s:expect "half$"
+    sleep(0.1) -- most likely it is read by then
+    s:send(CTRL_C)
+    s:expect "%^C[^\n]*\n> $"
+  end
+  s:send "print(6 * 7)\r"
+  s:expect "\n42\n> $"
+end)
+
 test("Ctrl-C in a paste whose end was lost clears it", function(s)
   -- The Ctrl-C comes at any point of it, the last ones most likely after it.
   for i = 0, 4 do

@@ -33,6 +33,7 @@ static char completion_kind;
 
 /* The line's end. */
 static bool ended, cancelled;
+static bool owed; /* a Ctrl-C came, and no key has taken it yet */
 static char *line;
 
 static bool prompting; /* the prompt is on the screen */
@@ -117,6 +118,7 @@ static bool is_cancelled(void) {
 /* Ctrl-C, as a key. In a paste it would be one more character, and the mark of
 ** the end may be lost, as Ctrl-C flushes the input: the paste is ended first. */
 static int cancel_key(void) {
+  owed = true;
   if (!pasting) return interrupt_key;
   pasting = false;
   paste_cancelled = true;
@@ -144,6 +146,7 @@ static int get_key(FILE *in) {
 
 static int key_cancel(int count, int key) {
   cancelled = true;
+  owed = false;
   rl_point = rl_end;
   block_redisplay();
   fputs("^C", rl_outstream);
@@ -299,7 +302,7 @@ static void on_line(char *text) {
 enum editor_end editor_read(const char *prompt, const char *prompt2,
                             const struct editor_calls *c, char **text) {
   calls = c;
-  ended = cancelled = false;
+  ended = cancelled = owed = false;
   line = NULL;
   screen_enter(SCREEN_PROMPT);
   relay_fresh_line();
@@ -307,9 +310,10 @@ enum editor_end editor_read(const char *prompt, const char *prompt2,
   rl_callback_handler_install(prompt, on_line);
   prompting = true;
   while (!ended) {
-    bool go_on = key_ready() || wait_for_key();
-    if (!go_on) rl_stuff_char(interrupt_key);
-    if (!go_on || key_ready()) rl_callback_read_char();
+    if (!owed && !key_ready() && !wait_for_key()) owed = true;
+    /* Again, if it became part of a sequence of keys: Ctrl-X, half a paste. */
+    if (owed) rl_stuff_char(interrupt_key);
+    if (owed || key_ready()) rl_callback_read_char();
   }
   screen_leave();
   *text = NULL;
