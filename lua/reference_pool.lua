@@ -36,7 +36,7 @@ print(pool:apply(math.max, { 3, 7 })) --> 7]],
   {
     name = "Pool.apply_async",
     args = [[f: function, args?: table, callback?: function, error_callback?:
-      function, options?: {timeout?: number}]],
+      function, options?: {timeout?: number, progress?: boolean}]],
     returns = "r: AsyncResult",
     text = [[Runs f in a worker and does not wait. The callbacks run in the
       calling process, in a thread of their own, in order of completion.]],
@@ -94,11 +94,13 @@ print(pool:starmap_async(math.max, { { 1, 5 } }):get()[1]) --> 5]],
   },
   {
     name = "Pool.imap",
-    args = "f: function, iterable: any[]|function, chunksize?: integer|table",
+    args = [[f: function, iterable: any[]|function, chunksize?:
+      integer|{chunksize?: integer, timeout?: number, progress?: boolean}]],
     returns = "iterator: function",
     text = [[For generic `for`: index and result, in order, as they come,
       reading ahead only so far. The iterable is a list or an iterator
-      function. What was begun before close() may be read to its end.]],
+      function. What was begun before close() may be read to its end; join()
+      reads no further from a function, which may have none.]],
     errors = "An item's error is raised at its place; the iteration can go on.",
     example = [[
 local pool <close> = Pool(2)
@@ -108,7 +110,8 @@ for i, s in pool:imap(tostring, { "a", "b" }) do print(i, s) end
   },
   {
     name = "Pool.imap_unordered",
-    args = "f: function, iterable: any[]|function, chunksize?: integer|table",
+    args = [[f: function, iterable: any[]|function, chunksize?:
+      integer|{chunksize?: integer, timeout?: number, progress?: boolean}]],
     returns = "iterator: function",
     text = "As imap, but each result comes as soon as it is there.",
     errors = "An item's error is raised at its place; the iteration can go on.",
