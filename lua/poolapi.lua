@@ -170,7 +170,7 @@ local function imap(self, class, name, f, iterable, options, ordered)
     crew = crew, read = read, total = total, ordered = ordered,
     size = size, window = window(crew, size), timeout = options.timeout
   }
-  if options.progress then job.progress = new_progress(job) end
+  if options.progress then show_progress(crew, job) end
   take_on(self, crew, job, f, name)
   job:read_ahead()
   local closer = setmetatable({job = job}, Closer)

@@ -400,8 +400,3 @@ void cr_wake_pass(cr_word *wake) {
   cr_wake_begin(wake);
   cr_wake_end(wake);
 }
-
-bool cr_wake_unwant(cr_word *wake) {
-  cr_wake_pass(wake);
-  return true;
-}

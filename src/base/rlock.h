@@ -95,11 +95,9 @@ void cr_wake_cancel(void);
 /* Before sleeping: says that somebody sleeps; returns the value to sleep on.
 ** The caller then looks at its condition once more. */
 uint32_t cr_wake_want(cr_word *wake, bool crowd);
-/* Of a crowd, by one who will not sleep after all: wakes those who may have taken
-** his mark for their own, made before a wake-up that they missed. True. */
-bool cr_wake_unwant(cr_word *wake);
-/* After a sleep on a crowded word: passes a wake-up on, in case the waker died
-** after the kernel had woken only one. */
+/* By one of a crowd who need not sleep, or not again: passes a wake-up on, in case
+** the waker died after the kernel had woken only one, or others took this one's
+** mark for their own, made before a wake-up that they missed. */
 void cr_wake_pass(cr_word *wake);
 
 /* Spinning before a sleep: a budget that adapts to what sufficed lately, then

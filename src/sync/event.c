@@ -94,8 +94,11 @@ int cr_event_wait(struct cr_event *e, int64_t deadline) {
 }
 
 bool cr_event_ready(struct cr_event *e, struct cr_wait *wait) {
-  if (cr_event_is_set(e)) return true;
-  if (wait == NULL) return false;
-  *wait = (struct cr_wait){&e->wake, cr_wake_want(&e->wake, true)};
-  return cr_event_is_set(e) && cr_wake_unwant(&e->wake);
+  if (!cr_event_is_set(e)) {
+    if (wait == NULL) return false;
+    *wait = (struct cr_wait){&e->wake, cr_wake_want(&e->wake, true)};
+    if (!cr_event_is_set(e)) return false;
+  }
+  cr_wake_pass(&e->wake);
+  return true;
 }

@@ -413,11 +413,11 @@ enum cr_queue_need cr_queue_need(const struct cr_queue *q,
 }
 
 bool cr_queue_ready(struct cr_queue *q, struct cr_wait *wait) {
-  if (can_get(q)) {
-    cr_wake_pass(&q->get_wake); /* whoever woke us may have died at it */
-    return true;
+  if (!can_get(q)) {
+    if (wait == NULL) return false;
+    *wait = (struct cr_wait){&q->get_wake, cr_wake_want(&q->get_wake, true)};
+    if (!can_get(q)) return false;
   }
-  if (wait == NULL) return false;
-  *wait = (struct cr_wait){&q->get_wake, cr_wake_want(&q->get_wake, true)};
-  return can_get(q) && cr_wake_unwant(&q->get_wake);
+  cr_wake_pass(&q->get_wake);
+  return true;
 }

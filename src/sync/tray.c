@@ -180,11 +180,11 @@ static bool any_entry(struct cr_tray *t) {
 }
 
 bool cr_tray_ready(struct cr_tray *t, struct cr_wait *wait) {
-  if (any_entry(t)) {
-    cr_wake_pass(&t->bell);
-    return true;
+  if (!any_entry(t)) {
+    if (wait == NULL) return false;
+    *wait = (struct cr_wait){&t->bell, cr_wake_want(&t->bell, true)};
+    if (!any_entry(t)) return false;
   }
-  if (wait == NULL) return false;
-  *wait = (struct cr_wait){&t->bell, cr_wake_want(&t->bell, true)};
-  return any_entry(t) && cr_wake_unwant(&t->bell);
+  cr_wake_pass(&t->bell);
+  return true;
 }
