@@ -1,17 +1,10 @@
 -- The prompt on a terminal: lines, values, completion, Ctrl-C.
 local tap <close> = dofile "tests/lib/tap.lua"
 local session = dofile "tests/lib/session.lua"
+local test = session.tests(tap)
 
 local CTRL_C, CTRL_D, CTRL_R, UP, DOWN = "\3", "\4", "\18", "\27[A", "\27[B"
 local PASTE, END_OF_PASTE = "\27[200~", "\27[201~"
-
--- Runs f(s, ...) as a test in a session of its own.
-local function test(name, f, options)
-  tap.test(name, function()
-    local s <close> = session.start(options)
-    f(s)
-  end)
-end
 
 test("expressions print their values", function(s)
   s:send "1 + 1\r"

@@ -1,16 +1,9 @@
 -- The history of the prompt: kept between sessions, whole, for the owner only.
 local tap <close> = dofile "tests/lib/tap.lua"
 local session = dofile "tests/lib/session.lua"
+local test = session.tests(tap)
 
 local CTRL_D, QUOTE, UP = "\4", "\22", "\27[A"
-
--- Runs f(s, ...) as a test in a session of its own.
-local function test(name, f, options)
-  tap.test(name, function()
-    local s <close> = session.start(options)
-    f(s)
-  end)
-end
 
 test("history: recalled in the next session, for the owner only", function(s)
   s:send "for i = 1, 2 do\rlocal once = i\rend\r"

@@ -2,16 +2,10 @@
 -- that are none or dumb, help.
 local tap <close> = dofile "tests/lib/tap.lua"
 local session = dofile "tests/lib/session.lua"
+local test = session.tests(tap)
 local proc = dofile "tests/lib/proc.lua"
 
 local CTRL_C, CTRL_D, LEFT = "\3", "\4", "\27[D"
-
-local function test(name, f, options)
-  tap.test(name, function()
-    local s <close> = session.start(options)
-    f(s)
-  end)
-end
 
 -- What prints the words that it gets from the queue q.
 local printers = {

@@ -23,6 +23,17 @@ function M.start(options)
   return s
 end
 
+--- Returns a function test(name, f, options) that runs f(s) as one of tap's
+-- tests in a session of its own.
+function M.tests(tap)
+  return function(name, f, options)
+    tap.test(name, function()
+      local s <close> = M.start(options)
+      f(s)
+    end)
+  end
+end
+
 --- Removes the folder.
 function M.done()
   os.execute("rm -rf " .. M.home)
