@@ -406,9 +406,17 @@ function Base:close()
   self:pump()
 end
 
+-- Does all that is not done wait for whom reads it?
+local function is_parked(self)
+  for job in pairs(self.open) do
+    if not job.parked or job.left > 0 then return false end
+  end
+  return self.unfinished > 0
+end
+
 local function is_over(self)
   self:look_after_calls()
-  return self:is_over() and
+  return (self:is_over() or is_parked(self)) and
     (not self.caller or self.caller == primitives.current_thread())
 end
 
@@ -436,11 +444,13 @@ local function settle_streams(self)
   return others
 end
 
---- Not in a section: until all is done, and all workers have left.
+--- Not in a section: until all is done, and all workers have left. They stay
+-- for what is parked.
 function Base:join()
   repeat
     local soon = settle_streams(self) and monotonic() + 0.1 or nil
   until self:drive(is_over, self, soon)
+  if self:enter(is_parked) then return end
   local me = primitives.current_thread()
   if self.keeper ~= me then self.keeper:join() end
   self:join_threads(me)

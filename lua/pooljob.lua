@@ -250,27 +250,19 @@ function Stream:read_ahead()
   self.crew:enter(self.crew.feed)
 end
 
--- In the section: there will be no more items.
-local function stop(_, self)
-  if not self.reading then return end
-  self.reading = false
-  self.failed = {"the pool was joined before the iterator was read to its end"}
-  finish_if_done(self)
-end
-
 --- Not in a section: the calling thread waits for the end. If nobody else
--- reads, a list is read now, and an iterator, which may have no end, no
--- further. False: another thread reads.
+-- reads, a list is read now; an iterator, which may have no end, is parked: what
+-- was read of it gets done, the rest when somebody asks. False: another thread
+-- reads.
 function Stream:settle()
   local reader = self.reader
-  if reader ~= current_thread() and reader:is_alive() then return false end
-  if not self.total then
-    self.crew:enter(stop, self)
-  else
+  local free = reader == current_thread() or not reader:is_alive()
+  self.parked = free and not self.total
+  if free and self.total then
     self.window = math.huge
     self:read_ahead()
   end
-  return true
+  return free
 end
 
 local function is_readable(self)

@@ -99,8 +99,9 @@ print(pool:starmap_async(math.max, { { 1, 5 } }):get()[1]) --> 5]],
     returns = "iterator: function",
     text = [[For generic `for`: index and result, in order, as they come,
       reading ahead only so far. The iterable is a list or an iterator
-      function. What was begun before close() may be read to its end; join()
-      reads no further from a function, which may have none.]],
+      function. What was begun before close() may be read to its end, after
+      join(), too: of a function, which may have no end, join() leaves what is
+      not read yet, and the workers stay until it is read or dropped.]],
     errors = "An item's error is raised at its place; the iteration can go on.",
     example = [[
 local pool <close> = Pool(2)

@@ -261,19 +261,53 @@ tap.test("one begun before close may be read to its end", function()
   tap.eq(next_item(), nil)
 end)
 
-tap.test("an iterator without an end is no obstacle to join", function()
+tap.test("an iterator function may be read on after join", function()
   local pool = Pool(2)
   local i = 0
   local next_item = pool:imap(double, function()
     i = i + 1
-    return i
+    if i <= 500 then return i end
   end)
   tap.eq({next_item()}, {1, 2})
   pool:close()
   pool:join()
-  for k = 2, i do tap.eq({next_item()}, {k, 2 * k}) end
-  tap.fails("joined before the iterator was read to its end", next_item)
+  tap.ok(i < 500, "join read no further")
+  tap.fails("closed", pool.apply, pool, double, {1})
+  for k = 2, 500 do tap.eq({next_item()}, {k, 2 * k}) end
   tap.eq(next_item(), nil)
+  pool:join()
+  tap.eq(#active_children(), 0)
+end)
+
+tap.test("an iterator without an end is no obstacle to join", function()
+  local pool = Pool(2)
+  local i = 0
+  local next_item, _, _, closer = pool:imap_unordered(double, function()
+    i = i + 1
+    return i
+  end)
+  next_item()
+  pool:close()
+  pool:join()
+  getmetatable(closer).__close(closer)
+  pool:join()
+  tap.eq(#active_children(), 0)
+  while next_item() do end
+end)
+
+tap.test("workers leave when what is not read yet is dropped", function()
+  local pool = Pool(2)
+  local next_item = pool:imap(double, function() return 1 end)
+  tap.eq({next_item()}, {1, 2})
+  pool:close()
+  pool:join()
+  tap.eq(#active_children(), 2)
+  for _, worker in ipairs(active_children()) do worker:kill() end
+  for i = 2, 100 do tap.eq({next_item()}, {i, 2}) end
+  next_item, pool = nil, nil
+  collectgarbage()
+  collectgarbage()
+  tap.eventually(30, function() return #active_children() == 0 end)
 end)
 
 tap.test("join waits for another thread that reads", function()
