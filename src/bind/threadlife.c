@@ -202,15 +202,14 @@ static void tidy(void) {
   cr_reap_all();
 }
 
-static int start(lua_State *L, struct cr_thread_object *o) {
+static int start(struct cr_thread_object *o, const char *name) {
   o->slot = cr_slot_new(true);
   if (o->slot == NULL) return EAGAIN;
   o->incarnation = atomic_load(&o->slot->life.incarnation);
   o->thread->place = o->slot;
   o->thread->incarnation = o->incarnation;
   cr_slot_set_pid(o->slot, o->incarnation, cr_slot_pid(cr_self));
-  cr_slot_copy_name(o->slot->thread_name, cr_thread_push_name(L, 1));
-  lua_pop(L, 1);
+  cr_slot_copy_name(o->slot->thread_name, name);
   int err = cr_worker_start(o->thread);
   if (err != 0) cr_reap(o->slot, o->incarnation);
   return err;
@@ -229,6 +228,8 @@ static lua_State *push_base(lua_State *L) {
 int cr_thread_start(lua_State *L) {
   struct cr_thread_object *o = lua_touserdata(L, 1);
   tidy();
+  /* What may raise comes before what would have to be undone. */
+  const char *name = cr_thread_push_name(L, 1);
   lua_State *base = push_base(L);
   lua_setiuservalue(L, 1, CR_THREAD_BASE);
   hold(L, o, 1);
@@ -241,13 +242,14 @@ int cr_thread_start(lua_State *L) {
     cr_locals_drop(L, t); /* of one that had this address */
     o->thread = t;
     o->state = CR_THREAD_STARTED;
-    err = start(L, o);
-    if (err == 0) return 0;
+    err = start(o, name);
+    if (err == 0) return lua_pop(L, 1), 0;
     cr_thread_discard(t);
   }
   o->thread = NULL;
   o->state = CR_THREAD_INITIAL;
   hold(L, o, 0);
+  lua_pop(L, 1);
   return err;
 }
 
