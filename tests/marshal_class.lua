@@ -509,3 +509,44 @@ test("an environment that falls back on the globals", function()
   eq(s, "3")
   wait(pid)
 end)
+
+-- A class whose every use may be the last: the sender keeps none of them.
+local function put_classes(q, n)
+  for i = 1, n do q:put(setmetatable({}, {__index = {id = i}})) end
+  collectgarbage()
+  collectgarbage()
+end
+
+-- Other tables, which may come to lie where the classes were.
+local function others(n)
+  local list = {}
+  for i = 1, n do list[i] = {__index = {id = "not " .. i}} end
+  return list
+end
+
+local function got_classes(q, n)
+  for i = 1, n do eq(q:get().id, i) end
+end
+
+test("a class that died here is copied, not mistaken for another", function()
+  local q = Queue()
+  put_classes(q, 200)
+  local keep = others(1000)
+  got_classes(q, 200)
+  eq(#keep, 1000)
+end)
+
+test("the same for a child that is forked after it died", function()
+  local q = Queue()
+  put_classes(q, 200)
+  local keep = others(1000)
+  local p <close> = Process {target = function()
+    local wrong = 0
+    for i = 1, 200 do
+      if q:get().id ~= i then wrong = wrong + 1 end
+    end
+    return wrong
+  end}:start()
+  eq(p:result(), 0)
+  eq(#keep, 1000)
+end)

@@ -2,8 +2,9 @@
 **
 ** A class table (a metatable, or a table with a raw __index) gets a number when
 ** it is first sent, which copies of it keep; a table never sent before the
-** processes parted is known by its address and the epoch of its birth. (The
-** address alone would not do: a table of the same epoch may have died there.)
+** processes parted is known by its address and the epoch of its birth, which
+** ended when they parted. (One that was born since needs none: whoever has it
+** has its number, too.)
 */
 #ifndef CR_CLASSES_H
 #define CR_CLASSES_H
@@ -16,7 +17,7 @@
 struct cr_class {
   uint64_t address;
   uint64_t number; /* never 0 */
-  uint32_t epoch;  /* 0: unknown */
+  uint32_t epoch;  /* 0: unknown, or it lasts */
   uint32_t unused;
 };
 

@@ -395,8 +395,10 @@ uint32_t cr_heap_epoch(lua_State *L, const void *address) {
   lua_Alloc f = lua_getallocf(L, &ud);
   if (f != cr_heap_alloc && f != alloc_adopted) return 0;
   if (!is_slot(ud, address)) return 0;
-  return *(const uint32_t *)(const void *)((const unsigned char *)address +
-                                           STAMP);
+  uint32_t stamp =
+      *(const uint32_t *)(const void *)((const unsigned char *)address + STAMP);
+  return stamp != atomic_load_explicit(&epoch, memory_order_relaxed) ? stamp
+                                                                     : 0;
 }
 
 /* Making and freeing heaps. */

@@ -10,7 +10,8 @@
 /* heap.c: the allocator of our states. Blocks of a table's size carry the epoch
 ** in which they were allocated; the epoch changes in both processes at every
 ** fork, so (address, epoch) names the same table in all relatives that have it
-** since before they parted. */
+** since before they parted. While an epoch lasts it names none: one table may
+** die and another come to lie in its place. */
 struct cr_heap;
 /* Needs the arena. NULL when there is no memory. */
 struct cr_heap *cr_heap_new(void);
@@ -19,8 +20,8 @@ void *cr_heap_alloc(void *heap, void *block, size_t old_size, size_t new_size);
 /* A state of somebody else's: from now on its tables come from a heap of ours,
 ** which goes when the state does. Does nothing when there is no memory. */
 void cr_heap_adopt(lua_State *L);
-/* The epoch of the live block at `address` of this state's heap; 0: unknown
-** (freed, not of a table's size, or not our heap). */
+/* The epoch of the live block at `address` of this state's heap, which has
+** ended; 0: unknown (freed, not of a table's size, not our heap), or it lasts. */
 uint32_t cr_heap_epoch(lua_State *L, const void *address);
 
 /* interrupt.c: Ctrl-C. The handler sets a flag and a trap (gil.h) and rings the
