@@ -418,3 +418,50 @@ test("PriorityQueue: how large a list may be", function()
   eq(q:get()[1], 0)
   eq(#q:get(), 100000)
 end)
+
+test("immediate shutdown leaves to be done what was got", function()
+  for _, make in ipairs {Queue, LifoQueue, PriorityQueue} do
+    local q = make()
+    q:put(1)
+    q:put(2)
+    q:put(3)
+    q:get()
+    q:shutdown(true)
+    local p <close> = start(function() q:join() end)
+    eq(p:join(0.1), false)
+    q:task_done()
+    eq(p:join(10), true)
+    fails("task_done", q.task_done, q)
+  end
+end)
+
+test("immediate shutdown after more was done than got", function()
+  local q = Queue()
+  for i = 1, 3 do q:put(i) end
+  q:task_done()
+  q:shutdown(true)
+  q:join()
+  fails("task_done", q.task_done, q)
+end)
+
+test("an iterator of a queue is a function by itself", function()
+  local q = Queue()
+  for i = 1, 3 do q:put(i) end
+  q:shutdown()
+  local next_item = q:iter()
+  eq({next_item(), next_item(), next_item()}, {1, 2, 3})
+  eq(next_item(), nil)
+end)
+
+test("misuse under pcall names the method", function()
+  local q = Queue(2)
+  fails("argument #2 to 'put' %(cannot send a coroutine%)", q.put, q,
+    coroutine.create(print))
+  fails("argument #2 to 'put' %(value expected", q.put, q)
+  fails("argument #2 to 'get' %(block must be a boolean, got number", q.get, q,
+    1)
+  fails("argument #2 to 'shutdown' %(immediate must be a boolean", q.shutdown,
+    q, "now")
+  fails("cannot set field 'maxsize' of a Queue", function() q.maxsize = 3 end)
+  fails("cannot set field 'set' of an Event", function() Event().set = 1 end)
+end)

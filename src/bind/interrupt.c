@@ -148,7 +148,7 @@ static void in_child(void) {
   cr_dump_wanted = NULL;
 }
 
-void cr_interrupt_install(lua_State *L) {
+static void catch_interrupts(lua_State *L) {
   main_os_thread = pthread_self();
   main_thread = cr_thread_of(L);
   if (!installed) pthread_atfork(NULL, NULL, in_child);
@@ -156,8 +156,16 @@ void cr_interrupt_install(lua_State *L) {
   /* Without SA_RESTART, so that reads and waits return. */
   struct sigaction action = {.sa_handler = on_interrupt};
   sigaction(SIGINT, &action, NULL);
+}
+
+void cr_interrupt_install(lua_State *L) {
+  catch_interrupts(L);
   struct sigaction quit = {.sa_handler = on_quit, .sa_flags = SA_RESTART};
   sigaction(SIGQUIT, &quit, NULL);
+}
+
+void cr_interrupt_in_process(lua_State *L) {
+  if (main_thread == NULL) catch_interrupts(L);
 }
 
 void cr_interrupt_remove(void) {

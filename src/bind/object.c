@@ -69,6 +69,14 @@ static int object__tostring(lua_State *L) {
   return 1;
 }
 
+static int object__newindex(lua_State *L) {
+  const char *field = luaL_tolstring(L, 2, NULL);
+  luaL_getmetafield(L, 1, "__name");
+  const char *name = lua_tostring(L, -1);
+  return luaL_error(L, "cannot set field '%s' of a%s %s", field,
+                    strchr("AEIOU", name[0]) != NULL ? "n" : "", name);
+}
+
 /* Types. The metatable lies on top. */
 
 static void set_methods(lua_State *L, const luaL_Reg *f) {
@@ -98,6 +106,8 @@ void cr_object_type(lua_State *L, const char *name, enum cr_type block,
   lua_setfield(L, -2, "__name");
   lua_pushcfunction(L, object__gc);
   lua_setfield(L, -2, "__gc");
+  lua_pushcfunction(L, object__newindex);
+  lua_setfield(L, -2, "__newindex");
   lua_pushcfunction(L, object__eq);
   lua_setfield(L, -2, "__eq");
   lua_pushstring(L, name);

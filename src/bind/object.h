@@ -51,6 +51,8 @@ void cr_object_push_shared(lua_State *L, struct cr_block *block);
 struct cr_block *cr_object_check(lua_State *L, int arg, const char *name);
 struct cr_object *cr_object_test(lua_State *L, int arg);
 
+/* As luaL_argerror, which does not know a method's name under pcall. */
+int cr_argerror(lua_State *L, int arg, const char *message);
 /* An optional timeout in seconds at `arg`, as a deadline: nil is CR_FOREVER,
 ** zero or negative 0 (do not wait); NaN and non-numbers are argument errors. */
 int64_t cr_check_deadline(lua_State *L, int arg);
@@ -59,6 +61,8 @@ int64_t cr_check_block(lua_State *L, int arg);
 /* Raises for every key of the table at `arg` that is not in the NULL-ended
 ** list: "bad argument #1 to 'Process' (unknown field 'targte')". */
 void cr_check_fields(lua_State *L, int arg, const char *const *known);
+/* A boolean named `what`, or what is taken if there is none. */
+bool cr_check_boolean(lua_State *L, int arg, const char *what, bool absent);
 /* An integer argument within bounds, named in the message:
 ** "bad argument #1 to 'Queue' (maxsize must be ..., got -1)". */
 lua_Integer cr_check_range(lua_State *L, int arg, const char *what,

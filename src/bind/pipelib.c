@@ -37,7 +37,7 @@ static bool is_used(const struct cr_object *o) {
 }
 
 static int pipe_new(lua_State *L) {
-  bool duplex = lua_isnoneornil(L, 1) || lua_toboolean(L, 1);
+  bool duplex = cr_check_boolean(L, 1, "duplex", true);
   struct cr_pipe *ends[2] = {NULL, NULL};
   lua_settop(L, 0);
   struct cr_object *a = cr_object_push(L, "Pipe");
@@ -53,11 +53,11 @@ static int pipe_new(lua_State *L) {
 static int pipe_send(lua_State *L) {
   struct cr_pipe *e = check_end(L);
   struct cr_packet p;
-  luaL_checkany(L, 2);
+  if (lua_isnone(L, 2)) return cr_argerror(L, 2, "value expected");
   if (!cr_pipe_can_send(e))
     return luaL_error(L, "cannot send on the receiving end of a one-way pipe");
   int err = cr_encode(L, 2, 1, false, &p);
-  if (err == EINVAL) return luaL_argerror(L, 2, lua_tostring(L, -1));
+  if (err == EINVAL) return cr_argerror(L, 2, lua_tostring(L, -1));
   if (err == 0) {
     begin_use(L);
     err = cr_pipe_send(e, &p, CR_FOREVER);

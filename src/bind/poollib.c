@@ -2,6 +2,7 @@
 ** lua/pool.lua when they are first called. See pool.h.
 */
 #include <errno.h>
+#include <signal.h>
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
@@ -246,10 +247,10 @@ static int pool_terminal(lua_State *L) {
   return 1;
 }
 
-/* A worker dies of Ctrl-C at once, and silently. */
+/* A worker dies of Ctrl-C at once, and silently; Ctrl-\ still asks it. */
 static int pool_mortal(lua_State *L) {
   (void)L;
-  cr_interrupt_remove();
+  signal(SIGINT, SIG_DFL);
   return 0;
 }
 

@@ -52,8 +52,7 @@ static int put_failed(lua_State *L, int err) {
     case EPIPE: return cr_raise(L, CR_ERROR_SHUTDOWN);
     case EINTR: return cr_raise_interrupt(L);
     case EDOM:
-      return luaL_argerror(L, 2,
-                           "cannot be compared with an item in the queue");
+      return cr_argerror(L, 2, "cannot be compared with an item in the queue");
     default: return luaL_error(L, "cannot put (error %d)", err);
   }
 }
@@ -68,9 +67,9 @@ static int encode(lua_State *L, enum cr_queue_kind kind, unsigned char *simple,
 static int put(lua_State *L, struct cr_queue *q, int64_t deadline) {
   struct cr_packet p;
   unsigned char simple[CR_SIMPLE_MAX];
-  luaL_checkany(L, 2);
+  if (lua_isnone(L, 2)) return cr_argerror(L, 2, "value expected");
   int err = encode(L, cr_queue_kind(q), simple, &p);
-  if (err == EINVAL) return luaL_argerror(L, 2, lua_tostring(L, -1));
+  if (err == EINVAL) return cr_argerror(L, 2, lua_tostring(L, -1));
   if (err == 0) {
     err = cr_queue_put(q, &p, deadline);
     if (err != 0) cr_packet_free(&p);
@@ -150,13 +149,14 @@ static int queue_join(lua_State *L) {
 
 static int queue_shutdown(lua_State *L) {
   struct cr_queue *q = check_queue(L);
-  cr_queue_shutdown(q, lua_toboolean(L, 2));
+  cr_queue_shutdown(q, cr_check_boolean(L, 2, "immediate", false));
   return 0;
 }
 
 static int iterate(lua_State *L) {
   struct cr_packet p;
-  lua_settop(L, 1);
+  lua_settop(L, 0);
+  lua_pushvalue(L, lua_upvalueindex(1));
   struct cr_queue *q = check_queue(L);
   int err = cr_queue_get(q, &p, CR_FOREVER);
   if (err == EPIPE) return 0;
@@ -170,9 +170,9 @@ static int iterate(lua_State *L) {
 
 static int queue_iter(lua_State *L) {
   check_queue(L);
-  lua_pushcfunction(L, iterate);
-  lua_pushvalue(L, 1);
-  return 2;
+  lua_settop(L, 1);
+  lua_pushcclosure(L, iterate, 1);
+  return 1;
 }
 
 static int queue__tostring(lua_State *L) {

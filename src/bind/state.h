@@ -27,6 +27,8 @@ uint32_t cr_heap_epoch(lua_State *L, const void *address);
 /* interrupt.c: Ctrl-C. The handler sets a flag and a trap (gil.h) and rings the
 ** main thread's alarm, so loops and sleeps end alike. */
 void cr_interrupt_install(lua_State *L);
+/* In a Process of a program that has its own way with Ctrl-C: not that. */
+void cr_interrupt_in_process(lua_State *L);
 /* Back to the default: the next Ctrl-C ends the process. */
 void cr_interrupt_remove(void);
 /* Is an interrupt pending for this thread? */

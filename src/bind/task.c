@@ -1,10 +1,11 @@
 /* Functions with their arguments. See task.h. */
 #include "task.h"
 
-#include <limits.h>
 #include <stdbool.h>
 
 #include "object.h"
+
+enum { COUNT_MAX = 1000000 }; /* arguments: as many as a stack has places */
 
 static bool is_callable(lua_State *L, int index) {
   if (lua_isfunction(L, index)) return true;
@@ -22,6 +23,20 @@ static void check_field(lua_State *L, bool good, const char *field,
   luaL_argerror(L, 1, text);
 }
 
+/* The arguments' n, if they have one. */
+static void check_count(lua_State *L) {
+  int whole = true;
+  lua_Integer n = 0;
+  if (lua_getfield(L, 3, "n") != LUA_TNIL) n = lua_tointegerx(L, -1, &whole);
+  if (!whole || lua_type(L, -1) == LUA_TSTRING || n < 0 || n > COUNT_MAX)
+    luaL_argerror(L, 1,
+                  lua_pushfstring(L,
+                                  "args.n must be a number of arguments, "
+                                  "got %s",
+                                  luaL_tolstring(L, -1, NULL)));
+  lua_pop(L, 1);
+}
+
 void cr_task_check(lua_State *L) {
   static const char *const known[] = {"target", "args", "name", "daemon", NULL};
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -31,6 +46,7 @@ void cr_task_check(lua_State *L) {
   check_field(L, is_callable(L, 2), "target", "function");
   lua_getfield(L, 1, "args");
   check_field(L, lua_isnil(L, 3) || lua_istable(L, 3), "args", "table");
+  if (lua_istable(L, 3)) check_count(L);
   lua_getfield(L, 1, "name");
   check_field(L, lua_isnil(L, 4) || lua_type(L, 4) == LUA_TSTRING, "name",
               "string");
@@ -50,7 +66,7 @@ int cr_task_count(lua_State *L, int args) {
   bool packed = lua_getfield(L, args, "n") == LUA_TNUMBER;
   lua_Integer n = packed ? lua_tointeger(L, -1) : luaL_len(L, args);
   lua_pop(L, 1);
-  if (n < 0 || n > INT_MAX / 2)
+  if (n < 0 || n > COUNT_MAX)
     luaL_error(L, "args.n out of range: %I", (LUAI_UACINT)n);
   luaL_checkstack(L, (int)n + LUA_MINSTACK, "too many arguments");
   return (int)n;

@@ -85,6 +85,8 @@ static int cannot_hold(lua_State *L, int index) {
 static int value_new(lua_State *L) {
   struct cr_scalar s;
   luaL_checkany(L, 1);
+  if (!lua_isnoneornil(L, 2)) /* Python's has a type first */
+    luaL_argerror(L, 2, "a Value takes one argument, what it holds first");
   if (!to_scalar(L, 1, &s))
     return luaL_typeerror(L, 1, "number, boolean or string");
   struct cr_object *o = cr_object_push(L, "Value");

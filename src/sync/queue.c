@@ -15,7 +15,7 @@
 #include "heap.h"
 #include "ring.h"
 
-enum { SHUT = 1, IMMEDIATE = 2 }; /* bits of state */
+enum { SHUT = 1, IMMEDIATE = 2, COUNTED = 4 }; /* bits of state */
 enum {
   BUSY_TIME = 10000000,   /* ns that a no-wait call waits for a lock that is in
                              use, not slept on */
@@ -28,6 +28,7 @@ struct cr_queue {
   uint32_t kind, maxsize; /* r/o */
   cr_word state;
   cr_word done;                        /* task_done calls, mod 2^32 */
+  cr_word taken;                       /* ever got, mod 2^32; if COUNTED */
   cr_word done_wake;                   /* who waits in join */
   cr_word get_wake, put_wake;          /* who waits for an item, for room */
   struct cr_message *_Atomic returned; /* given back; under get lock */
@@ -306,7 +307,17 @@ int cr_queue_get(struct cr_queue *q, struct cr_packet *p, int64_t deadline) {
   return err;
 }
 
+/* Of a queue that is shut down at once: it goes with what was queued. */
+static int drop_returned(struct cr_queue *q, struct cr_packet *p) {
+  cr_wake_begin(&q->done_wake);
+  atomic_fetch_sub(&q->taken, 1);
+  cr_wake_end(&q->done_wake);
+  cr_packet_free(p);
+  return 0;
+}
+
 int cr_queue_unget(struct cr_queue *q, struct cr_packet *p) {
+  if (state_of(q) & COUNTED) return drop_returned(q, p);
   struct cr_message *m = p->block;
   if (m == NULL) m = cr_message_copy(p->data, p->length);
   if (m == NULL) return ENOMEM;
@@ -338,16 +349,29 @@ int cr_queue_unget(struct cr_queue *q, struct cr_packet *p) {
 
 /* ---- task_done, join, shutdown ---- */
 
-static uint32_t unfinished(struct cr_queue *q) {
-  uint32_t done = atomic_load(&q->done);
-  return puts_of(q) - done;
+/* Of how many items, ever put, is it to be reported that they are done? After
+** an immediate shutdown of those that were got. */
+static uint32_t due(struct cr_queue *q) {
+  uint32_t state = state_of(q);
+  if (state & COUNTED) return atomic_load(&q->taken);
+  uint32_t left = state & IMMEDIATE ? cr_queue_size(q) : 0;
+  return puts_of(q) - left;
+}
+
+/* (What was never got may have been reported.) */
+static bool is_finished(struct cr_queue *q, uint32_t done) {
+  return (int32_t)(due(q) - done) <= 0;
+}
+
+static bool all_finished(struct cr_queue *q) {
+  return is_finished(q, atomic_load(&q->done));
 }
 
 int cr_queue_task_done(struct cr_queue *q) {
   uint32_t done = atomic_load(&q->done);
   cr_wake_begin(&q->done_wake);
   do {
-    if (done == puts_of(q)) {
+    if (is_finished(q, done)) {
       cr_wake_end(&q->done_wake);
       return EINVAL;
     }
@@ -358,9 +382,9 @@ int cr_queue_task_done(struct cr_queue *q) {
 
 int cr_queue_join(struct cr_queue *q, int64_t deadline) {
   int err = 0;
-  while (unfinished(q) != 0 && err == 0) {
+  while (!all_finished(q) && err == 0) {
     struct cr_wait w = {&q->done_wake, cr_wake_want(&q->done_wake, true)};
-    if (unfinished(q) == 0) break;
+    if (all_finished(q)) break;
     if (deadline == 0)
       err = ETIMEDOUT;
     else
@@ -376,8 +400,8 @@ static void wake_all(cr_word *wake) {
   cr_wake_end(wake);
 }
 
-/* Throws away what is queued and counts it as done, also when an interrupt comes.
-** What a getter that is stopped keeps from us nobody gets. */
+/* Throws away what is queued, also when an interrupt comes: nobody is to report
+** it as done. What a getter that is stopped keeps from us nobody gets. */
 static void drain(struct cr_queue *q) {
   struct side s = getting(q);
   struct cr_packet p;
@@ -385,10 +409,13 @@ static void drain(struct cr_queue *q) {
   cr_patient = true;
   int err = side_lock(q, &s, cr_now() + DRAIN_TIME);
   cr_patient = before;
+  if (err == 0 && !(state_of(q) & COUNTED)) {
+    atomic_store(&q->taken, due(q));
+    atomic_fetch_or(&q->state, COUNTED);
+  }
   while (err == 0 && cr_queue_size(q) > 0 && fetch(q, &p) == 0)
     cr_packet_free(&p);
   if (err == 0) cr_rlock_release(&q->get_lock);
-  atomic_store(&q->done, puts_of(q));
   wake_all(&q->done_wake);
   trim(q);
 }
