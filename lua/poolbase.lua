@@ -209,10 +209,10 @@ function Watch:__close(err)
   end
 end
 
--- In the section: looks after everything. Returns whether `done(what)`, else
--- what to sleep on.
-local function look(self, done, what)
-  self.looks = self.looks + 1
+-- In the section: looks after everything; `again`: nothing has happened since.
+-- Returns whether `done(what)`, else what to sleep on.
+local function look(self, done, what, again)
+  if not again then self.looks = self.looks + 1 end
   self.moved = 0
   local due = self:pump()
   if done(what) then return true end
@@ -225,14 +225,15 @@ local function earlier(a, b)
   return a
 end
 
--- Sleeps once. The section is left, and the deaths seen there are given.
+-- Sleeps once. The section is left, and the deaths seen there are given. Returns
+-- true if it was in vain.
 local function sleep(self, changes, ended, nap, due, deadline)
   local now = (due or deadline) and monotonic()
   local until_then = earlier(due, deadline)
   if nap then
     core.nap(NAP)
   else
-    sleep_until(self.tray, self.section, changes, ended,
+    return sleep_until(self.tray, self.section, changes, ended,
       until_then and until_then - now)
   end
 end
@@ -241,12 +242,14 @@ end
 -- whether it is. `progress` is shown meanwhile.
 function Base:drive(done, what, deadline, progress)
   local _ <close> = self.watch
+  local again = false
   while true do
-    local ready, changes, ended, nap, due = self:enter(look, done, what)
+    local ready, changes, ended, nap, due =
+      self:enter(look, done, what, again)
     if ready then return true end
     if progress then due = earlier(due, progress:show()) end
     if deadline and monotonic() >= deadline then return false end
-    sleep(self, changes, ended, nap, due, deadline)
+    again = sleep(self, changes, ended, nap, due, deadline)
   end
 end
 

@@ -19,11 +19,6 @@
 
 /* ---- where ---- */
 
-static bool is_ours(const lua_Debug *ar) {
-  static const char folder[] = "=[cluarun]/";
-  return strncmp(ar->source, folder, sizeof folder - 1) == 0;
-}
-
 /* "SOURCE:LINE"; every new object comes by here, so without snprintf. */
 static void put_line(char *out, const lua_Debug *ar) {
   char digits[12];
@@ -45,9 +40,9 @@ void cr_where(lua_State *L, char *out) {
     lua_getinfo(L, "l", &ar);
     if (ar.currentline <= 0) continue;
     lua_getinfo(L, "S", &ar);
-    if (out[0] != 0 && is_ours(&ar)) continue;
+    if (out[0] != 0 && cr_is_ours(&ar)) continue;
     put_line(out, &ar);
-    if (!is_ours(&ar)) return;
+    if (!cr_is_ours(&ar)) return;
   }
 }
 
@@ -145,6 +140,21 @@ static void say_lives(char *out, const struct cr_wait *waits, int n) {
              found);
 }
 
+/* The code of pools waits: in a call of the script for results, else for work. */
+static bool say_pool(lua_State *L, const struct cr_block *b, char *out) {
+  static const char file[] = "=[cluarun]/pool";
+  char where[CR_SITE_MAX];
+  lua_Debug ar;
+  if (!lua_getstack(L, 1, &ar) || !lua_getinfo(L, "S", &ar) ||
+      strncmp(ar.source, file, sizeof file - 1) != 0)
+    return false;
+  cr_where(L, where);
+  bool call =
+      where[0] != '[' && (b == NULL || atomic_load(&b->type) != CR_QUEUE);
+  strcpy(out, call ? "results of its pool" : "work from its pool");
+  return true;
+}
+
 bool cr_what(lua_State *L, const struct cr_wait *waits, int n, char *out) {
   lua_Debug ar;
   struct cr_block *b = NULL;
@@ -154,6 +164,7 @@ bool cr_what(lua_State *L, const struct cr_wait *waits, int n, char *out) {
     if (lua_istable(L, -1)) listed = (int)lua_rawlen(L, -1);
     lua_pop(L, 1);
   }
+  if (say_pool(L, b, out)) return false;
   if (b != NULL) return say_object(out, b, waits[0].word);
   if (listed > 0)
     snprintf(out, CR_WHAT_MAX, "any of %d objects", listed);

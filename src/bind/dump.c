@@ -79,6 +79,7 @@ static void add_level(struct text *t, lua_State *L, lua_Debug *ar) {
 
 static void add_traceback(struct text *t, lua_State *L) {
   lua_Debug ar;
+  size_t begin = t->n;
   int levels = cr_stack_levels(L);
   if (levels > 0) add(t, "\nstack traceback:");
   for (int i = 0; lua_getstack(L, i, &ar); i++) {
@@ -90,6 +91,7 @@ static void add_traceback(struct text *t, lua_State *L) {
       add_level(t, L, &ar);
     }
   }
+  if (begin < t->n) t->n = begin + cr_traceback_tidy(t->bytes + begin);
 }
 
 /* ---- threads ---- */

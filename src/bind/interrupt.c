@@ -49,6 +49,7 @@ static bool push_error(lua_State *L, struct cr_thread *t) {
 
 static int raise_text(lua_State *L, int level, const char *text) {
   luaL_checkstack(L, 3, NULL);
+  while (cr_is_inner(L, level)) level++;
   luaL_where(L, level);
   lua_pushstring(L, text);
   lua_concat(L, 2);

@@ -181,7 +181,7 @@ static bool spin(lua_State *L, struct cr_tray *t) {
 
 /* wait(tray | nil, section, changes, children | nil, timeout): until there is an
 ** entry, the section's changes or the count of ended children are not as given,
-** or the time is over. May return early. */
+** or the time is over. May return early; true: though nothing has happened. */
 static int tray_wait(lua_State *L) {
   struct cr_tray *t = lua_isnil(L, 1) ? NULL : check_tray(L, 1);
   struct cr_section *s = cr_check_section(L, 2);
@@ -195,7 +195,11 @@ static int tray_wait(lua_State *L) {
   if (t != NULL && (spin(L, t) || cr_tray_ready(t, &w[n++]))) return 0;
   if (deadline == 0) return 0;
   int err = cr_section_sleep(s, w, n, deadline);
-  return err == EINTR ? cr_raise_interrupt(L) : 0;
+  if (err == EINTR) return cr_raise_interrupt(L);
+  bool nothing = err == 0;
+  for (int i = 0; i < n; i++) nothing &= atomic_load(w[i].word) == w[i].value;
+  lua_pushboolean(L, nothing);
+  return 1;
 }
 
 /* nap(seconds): lets results gather. */

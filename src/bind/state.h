@@ -50,6 +50,14 @@ void cr_open_io(lua_State *L);
 /* traceback.c: as luaL_traceback, but leaves out the oldest `below` levels (0:
 ** all are shown): what lay on the stack before a child began. */
 void cr_traceback(lua_State *L, const char *message, int level, int below);
+/* Is it a function of our own Lua code? With "S". */
+bool cr_is_ours(const lua_Debug *ar);
+/* Is the function at that level ours, or a C function that ours calls? */
+bool cr_is_inner(lua_State *L, int level);
+/* Leaves out what is inner: of functions of ours that call each other only the
+** one that was called from outside stays, without its line. In place; returns
+** the new length. */
+size_t cr_traceback_tidy(char *text);
 /* How many levels the stack has. */
 int cr_stack_levels(lua_State *L);
 /* A message handler: the error as text with a traceback, as lua.c's. */
