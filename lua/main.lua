@@ -119,6 +119,6 @@ if script < argc and not run_script() then return false end
 if has.i or interactive and host.isatty() then
   return host.load "repl"(host, console, not has.i)
 elseif interactive then
-  call_chunk(loadfile())
+  return (call_chunk(loadfile()))
 end
 return true

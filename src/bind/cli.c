@@ -182,7 +182,8 @@ static int run_command(lua_State *L, int argc, char **argv) {
   lua_settop(L, 0);
   lua_pushcfunction(L, end_script);
   if (call(L, 0) != LUA_OK) {
-    report(L, name, lua_tostring(L, -1));
+    /* One Ctrl-C, one traceback, also when it came along with an error. */
+    if (ok || !interrupted) report(L, name, lua_tostring(L, -1));
     ok = false;
   }
   return ok ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -155,7 +155,8 @@ int cr_process_end(lua_State *L) {
   cr_pool_end(L);
   struct cr_family *f = push_home(L);
   lua_pop(L, 1);
-  if (cr_family_foreign(f)) return 0; /* this process never had a child */
+  /* None: the libraries were never opened, or it never had a child. */
+  if (f == NULL || cr_family_foreign(f)) return 0;
   return end_of_family(L, f) == EINTR ? cr_raise_interrupt(L) : 0;
 }
 

@@ -57,6 +57,8 @@ void cr_output_shared(void) {
 
 void cr_write_all(int fd, const char *bytes, size_t n) {
   int err = 0;
+  bool before = cr_patient;
+  cr_patient = true;
   while (n > 0 && err == 0) {
     size_t done = 0;
     if (cr_fd_ready(fd, POLLOUT))
@@ -67,6 +69,7 @@ void cr_write_all(int fd, const char *bytes, size_t n) {
     n -= done;
     if (err == EAGAIN) err = 0;
   }
+  cr_patient = before;
 }
 
 /* The arguments as one string, which stays on the stack. */

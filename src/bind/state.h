@@ -40,7 +40,8 @@ bool cr_is_interrupt(lua_State *L, int index);
 
 /* output.c: whole lines. From the first fork on, stdout is line by line. */
 void cr_output_shared(void);
-/* Writes all bytes to the fd in one piece as far as the system can. */
+/* Writes all bytes to the fd in one piece as far as the system can. It is not
+** interrupted: what it says may be an error that came with an interrupt. */
 void cr_write_all(int fd, const char *bytes, size_t n);
 int cr_print(lua_State *L);
 /* iolib.c: puts our functions into Lua's io library, its file handles and

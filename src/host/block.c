@@ -42,8 +42,24 @@ static void fill(char *to) {
   *to = '\0';
 }
 
+/* Readline writes past the end of a table of its own when the prompt takes more
+** than 256 lines of the screen, as that of a search for a pasted text may. */
+static bool is_too_long(const char *prompt) {
+  enum { WIDEST = 2 /* columns of a byte */, MOST = 200 };
+  int rows, columns;
+  size_t lines = 0;
+  rl_get_screen_size(&rows, &columns);
+  for (const char *p = prompt; *p != '\0'; p += *p == '\n') {
+    size_t n = strcspn(p, "\n");
+    lines += 1 + n * WIDEST / (columns > 0 ? (size_t)columns : 1);
+    p += n;
+  }
+  return lines > MOST;
+}
+
 void block_redisplay(void) {
   char *shown = NULL;
+  if (rl_display_prompt != NULL && is_too_long(rl_display_prompt)) return;
   if (prompt2_length > 0 && new_lines(rl_end) > 0)
     shown = malloc((size_t)shown_at(rl_end) + 1);
   if (shown == NULL) {
