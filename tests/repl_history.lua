@@ -3,7 +3,7 @@ local tap <close> = dofile "tests/lib/tap.lua"
 local session = dofile "tests/lib/session.lua"
 local test = session.tests(tap)
 
-local CTRL_D, QUOTE, UP = "\4", "\22", "\27[A"
+local CTRL_D, QUOTE, SEARCH, UP = "\4", "\22", "\18", "\27[A"
 
 test("history: recalled in the next session, for the owner only", function(s)
   s:send "for i = 1, 2 do\rlocal once = i\rend\r"
@@ -162,6 +162,25 @@ test("history: the oldest entries go, the newest stay", function()
   tap.ok(text:find "^#1700000000\nx = 2002\n")
   tap.ok(text:find "\nx = 7000\n#1700000000\n\1#5 %+\n\1\n6\n$")
   tap.eq(tap.run("ls " .. dir), "history\n")
+end)
+
+test("a search ended by keys that mean nothing", function(s)
+  s:send(SEARCH .. "\27\21abc\27[201~")
+  s:expect "> abc$"
+  s:send "\b\b\b'lives'\r"
+  s:expect "\nlives\n> $"
+end)
+
+test("a long paste into a search", function(s)
+  s:resize(5, 20)
+  s:send(SEARCH .. "x")
+  s:expect "search"
+  s:send("\27[200~" .. ("a long line = 1\n"):rep(400) .. "\27[201~")
+  s:send "\7\3"
+  s:expect "> $"
+  s:resize(24, 80)
+  s:send "'lives'\r"
+  s:expect "\nlives\n> $"
 end)
 
 session.done()

@@ -25,7 +25,13 @@
 #include "relay.h"
 #include "screen.h"
 
-enum { CONTROL_C = 'C' - '@', LISTED = 200 /* completions shown at once */ };
+enum {
+  CONTROL_C = 'C' - '@',
+  ESCAPE = '\033',
+  ESCAPE_TIME =
+      100,     /* ms in which the rest of a sequence follows, as Readline's */
+  LISTED = 200 /* completions shown at once */
+};
 
 static const struct editor_calls *calls; /* of the line that is read */
 static char **completions;
@@ -85,14 +91,14 @@ void editor_resize(void) {
 
 /* ---- waiting for keys ---- */
 
-/* What poll says of the keyboard. */
-static short look(void) {
+/* What poll says of the keyboard within that time. */
+static short look(int ms) {
   struct pollfd key = {.fd = STDIN_FILENO, .events = POLLIN};
-  return poll(&key, 1, 0) > 0 ? key.revents : 0;
+  return poll(&key, 1, ms) > 0 ? key.revents : 0;
 }
 
 static bool key_ready(void) {
-  return look() != 0;
+  return *next_key != '\0' || look(0) != 0;
 }
 
 /* Leaves the screen until a key may be there. False: give the line up. */
@@ -126,6 +132,16 @@ static int cancel_key(void) {
   return '\033';
 }
 
+/* In a search Escape is followed by a key? Then readline, ending the search,
+** calls itself for that one, and crashes when it means nothing. So the search is
+** ended first, by the other key that does so. */
+static int search_key(unsigned char key) {
+  if (key != ESCAPE || !RL_ISSTATE(RL_STATE_ISEARCH) || !look(ESCAPE_TIME))
+    return key;
+  next_key = "\033";
+  return '\n';
+}
+
 /* Readline reads by this, also where it reads on by itself, as in a paste. */
 static int get_key(FILE *in) {
   unsigned char key;
@@ -136,8 +152,8 @@ static int get_key(FILE *in) {
     while (!key_ready())
       if (!wait_for_key()) return cancel_key();
     ssize_t n = read(STDIN_FILENO, &key, 1);
-    if (n == 1) return key;
-    if (n == 0 && (look() & (POLLHUP | POLLERR))) return EOF;
+    if (n == 1) return search_key(key);
+    if (n == 0 && (look(0) & (POLLHUP | POLLERR))) return EOF;
     if (n < 0 && errno != EINTR && errno != EAGAIN) return EOF;
   }
 }
