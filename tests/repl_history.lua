@@ -166,8 +166,8 @@ end)
 
 test("a search ended by keys that mean nothing", function(s)
   s:send(SEARCH .. "\27\21abc\27[201~")
-  s:expect "> abc$"
-  s:send "\b\b\b'lives'\r"
+  s:expect "> abc~?$"
+  s:send "\21'lives'\r"
   s:expect "\nlives\n> $"
 end)
 
