@@ -95,6 +95,7 @@ local function map(self, class, name, f, list, options, more, wake)
   if wake or type(source) ~= "table" or getmetatable(source) ~= nil then
     source = table.move(source, 1, total, 1, {})
   end
+  if more.spread then check.lists(source, total, 2, name) end
   local job = List.new {
     source = source, total = total, sized = sized, spread = more.spread,
     size = options.chunksize or chunk_size(crew, total),

@@ -10,6 +10,7 @@
 -- Functions run in the crew's section but where they say that they do not.
 local core = ...
 local primitives = core.cluarun
+local check = core.load "poolcheck"
 local Thread, monotonic = primitives.Thread, primitives.monotonic
 local sleep_until = core.wait
 
@@ -155,12 +156,13 @@ function Base:advance(chunk, k)
   if job.left == 0 and not job.reading then self:finish(job) end
 end
 
---- The next item of a chunk has failed.
-function Base:fail_item(chunk, err)
+--- The next item of a chunk has failed; `misuse`: it was not one to be given.
+function Base:fail_item(chunk, err, misuse)
+  local box = {err, misuse = misuse}
   if chunk.single then
-    chunk.failed = {err}
+    chunk.failed = box
   else
-    chunk.bad[chunk.base + chunk.got + 1] = {err}
+    chunk.bad[chunk.base + chunk.got + 1] = box
   end
   self:advance(chunk, 1)
 end
@@ -189,7 +191,7 @@ end
 -- ---- waiting (not in a section) ----
 
 -- What came out of a section that an error has broken is only half done.
-local function check(self)
+local function check_section(self)
   if self.section:broken() and self.state ~= "ended" then
     self:enter(self.give_up, core.lost "the pool was given up after an error")
   end
@@ -201,7 +203,7 @@ local Watch = {}
 function Watch:__close(err)
   if err == nil then return end
   local crew = self.crew
-  check(crew)
+  check_section(crew)
   if core.interrupted(err) then
     crew:enter(crew.give_up, core.lost "the pool was terminated by Ctrl-C")
   else
@@ -303,7 +305,7 @@ end
 -- An interrupt does not end it; an error in a section ends the pool.
 local function keep_on(self)
   while not pcall(keep, self) do
-    check(self)
+    check_section(self)
     if self.state == "ended" then return end
   end
 end
@@ -358,8 +360,8 @@ end
 
 local function report(err)
   local text = type(err) == "string" and err or tostring(err)
-  io.stderr:write(("Exception in thread %s:\n%s\n"):format(
-    primitives.current_thread().name, debug.traceback(text, 2)))
+  io.stderr:write(("Exception in thread %s:\n%s\n%s\n"):format(
+    primitives.current_thread().name, text, check.traceback()))
   return err
 end
 
@@ -378,7 +380,7 @@ end
 local function keep_calling(self)
   local tries = 0
   while not pcall(call_all, self) do
-    check(self)
+    check_section(self)
     if self.state == "ended" then tries = tries + 1 end
     if tries > 2 then return leave_calls(self) end
   end

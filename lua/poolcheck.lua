@@ -2,6 +2,8 @@
 
 local M = {}
 
+local SHORTEST = 1e-3 -- seconds that an item may run
+
 -- The first level of the stack that is neither our own code nor C.
 local function caller()
   local level = 3
@@ -18,6 +20,15 @@ end
 --- Misuse: raised where the pool was called.
 function M.misuse(format, ...)
   error(format:format(...), caller())
+end
+
+--- Of a message handler of a function that xpcall called here: the traceback up
+-- to that, of which `stack traceback:` is the first line.
+function M.traceback()
+  local trace = debug.traceback("", 3):gsub("^\n", "")
+  local cut = trace:find "\n\t%[C%]: in function 'xpcall'\n\t%[cluarun%]/"
+  trace = cut and trace:sub(1, cut - 1) or trace
+  return (trace:gsub("\n\t%[cluarun%]/[^\n]*$", "")) -- what has called it
 end
 
 --- f(...), which makes a pool; what the system refuses is raised where the
@@ -91,11 +102,13 @@ function M.options(value, argument, name)
     options.chunksize = M.count(value.chunksize, "chunksize", argument, name)
   end
   local limit = value.timeout
-  if limit ~= nil and not (type(limit) == "number" and limit > 0) then
-    M.bad(argument, name, "timeout must be a number of seconds above 0, got %s",
-      type(limit) == "number" and tostring(limit) or type_of(limit))
+  if limit ~= nil and (type(limit) ~= "number" or limit ~= limit) then
+    M.bad(argument, name, "timeout must be a number of seconds, got %s",
+      type(limit) == "number" and "NaN" or type_of(limit))
   end
-  if limit and limit < math.huge then options.timeout = limit end
+  if limit and limit < math.huge then
+    options.timeout = math.max(limit, SHORTEST)
+  end
   if value.progress ~= nil and type(value.progress) ~= "boolean" then
     M.bad(argument, name, "progress must be a boolean, got %s",
       type_of(value.progress))
@@ -148,12 +161,24 @@ function M.list(value, argument, name, other)
   return value, #value, false
 end
 
---- `self` of a method of Pool, or with a pool of another class: its crew.
-function M.own(self, class, name, pool)
-  if getmetatable(self) ~= class then
-    M.bad(1, name, "%s expected, got %s", class.__name, type_of(self))
+--- The lists of arguments that a list of items is to be.
+function M.lists(source, total, argument, name)
+  for i = 1, total do
+    local item = source[i]
+    if type(item) ~= "table" then
+      M.bad(argument, name, "a list of arguments expected at [%d], got %s", i,
+        type_of(item))
+    end
   end
-  local crew = (pool or self).crew
+end
+
+--- `self` of a method of Pool, or of what belongs to one: its crew.
+function M.own(self, class, name)
+  if getmetatable(self) ~= class then
+    M.bad(1, name, "%s expected, got %s; call it with a colon, as in x:%s(...)",
+      class.__name, type_of(self), name)
+  end
+  local crew = self.crew or self.pool.crew
   if crew:is_own() then return crew end
   M.misuse("cannot use %s %s in another process than the one that made it",
     class.__name:find "^A" and "an" or "a", class.__name)

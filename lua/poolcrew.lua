@@ -140,7 +140,7 @@ local function cannot_send(self, chunk, err)
     chunk.slow, chunk.upto = true, chunk.got + 1
     chunk.packet = nil -- of all of them
   else
-    self:fail_item(chunk, chunk.job:explain(chunk, err))
+    self:fail_item(chunk, chunk.job:explain(chunk, err), type(err) == "string")
   end
   resume(self, chunk)
 end

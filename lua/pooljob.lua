@@ -3,10 +3,11 @@
 -- A chunk is {job, n items, got: how many of them are done, upto: how many are
 -- sent at once, source and from: its items are source[from + 1] and so on, list
 -- and base: their results go to list[base + 1] and so on, bad: errors in the
--- same places, each boxed as {err}}.
+-- same places, each boxed as {err, misuse: is it the caller's?}}.
 local core = ...
 local primitives = core.cluarun
 local Lock, current_thread = primitives.Lock, primitives.current_thread
+local check = core.load "poolcheck"
 
 local Job = {}
 Job.__index = Job
@@ -14,6 +15,12 @@ Job.__index = Job
 --- All of it has failed.
 function Job:fail(err)
   self.failed = self.failed or {err}
+end
+
+-- Raises a boxed error; what the caller did wrong where he called.
+local function raise(box)
+  if box.misuse then check.misuse("%s", box[1]) end
+  error(box[1], 0)
 end
 
 -- The error of the first item that has one.
@@ -76,7 +83,7 @@ end
 
 --- Returns the results or raises.
 function Task:outcome()
-  if self.failed then error(self.failed[1], 0) end
+  if self.failed then raise(self.failed) end
   local values = self.values
   if not values then return self[1] end
   return table.unpack(values, 1, values.n)
@@ -125,7 +132,7 @@ function List:give(f)
 end
 
 function List:outcome()
-  if self.failed then error(self.failed[1], 0) end
+  if self.failed then raise(self.failed) end
   return self.results
 end
 
@@ -301,14 +308,14 @@ function Stream:next()
     end
     local found, index, bad, value = crew:enter(take, self)
     if found then
-      if bad then error(bad[1], 0) end
+      if bad then raise(bad) end
       return index, value
     end
     if self.over or self.live == 0 and not self.reading then
       if self.progress then self.progress:finish() end
       local failed = self.failed
       self.failed = nil
-      if failed then error(failed[1], 0) end
+      if failed then raise(failed) end
       return nil
     end
   until not crew:drive(is_readable, self, nil, self.progress)

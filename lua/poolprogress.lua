@@ -2,7 +2,7 @@
 -- does not know its end: there is no bar then, only figures.
 --
 -- On a terminal it is redrawn in its line, which is cleared in the end;
--- elsewhere a line is written now and then.
+-- elsewhere a line is written now and then, and one when all is done.
 local core = ...
 local monotonic = core.cluarun.monotonic
 
@@ -85,6 +85,9 @@ function Progress:finish()
   if self.finished then return end
   self.finished = true
   if self.shown then io.stderr:write "\r\27[K" end
+  if not self.terminal and self.job.done and not self.job.failed then
+    io.stderr:write(line(self, monotonic()), "\n")
+  end
 end
 
 Progress.__close = Progress.finish

@@ -25,7 +25,7 @@ local function deadline_of(timeout, name)
 end
 
 local function wait(self, timeout, name)
-  local crew = check.own(self, AsyncResult, name, self.pool)
+  local crew = check.own(self, AsyncResult, name)
   local job, deadline = self.job, deadline_of(timeout, name)
   local done = job.done or crew:drive(is_done, job, deadline, job.progress)
   if done and job.progress then job.progress:finish() end

@@ -14,6 +14,7 @@ local core = ...
 local primitives = core.cluarun
 local Thread, monotonic = primitives.Thread, primitives.monotonic
 local Base = core.load "poolbase"
+local check = core.load "poolcheck"
 local jobs = core.load "pooljob"
 
 local Crew = setmetatable({}, {__index = Base})
@@ -23,20 +24,14 @@ Crew.__index = Crew
 
 local function handler(err)
   if type(err) ~= "string" then return err end
-  local trace = debug.traceback("", 2):gsub("^\n", "")
-  local cut = trace:find "\n[^\n]*\n[^\n]*in function 'xpcall'" or
-    trace:find "\n[^\n]*in function 'xpcall'"
-  if cut then trace = trace:sub(1, cut - 1) end
   return ("%s\nin Thread %s, %s"):format(err, primitives.current_thread().name,
-    trace)
+    check.traceback())
 end
 
+-- Nothing of ours lies between it and xpcall: what f raises is its own.
 local function call(job, item)
-  if not job.spread then return job.f(item) end
-  if type(item) ~= "table" then
-    error("a list of arguments expected, got " .. type(item), 0)
-  end
-  return job.f(table.unpack(item, 1, item.n or #item))
+  if not job.spread then return xpcall(job.f, handler, item) end
+  return xpcall(job.f, handler, table.unpack(item, 1, item.n or #item))
 end
 
 local function record(self, me, ok, ...)
@@ -109,7 +104,7 @@ local function step(self, me)
     core.wait(nil, self.hands, job, nil)
     return false
   end
-  local results = table.pack(xpcall(call, handler, job, item))
+  local results = table.pack(call(job, item))
   if not self:is_own() then return true end
   self:enter(record, me, table.unpack(results, 1, results.n))
   return false

@@ -1,6 +1,8 @@
 -- What a worker of a Pool runs: it takes messages and does what they say, until
 -- one says that it shall leave.
 local core = ...
+local primitives = core.cluarun
+local check = core.load "poolcheck"
 local take, run, report = core.take, core.run, core.report
 
 -- Functions travel once. What came for a number, with the upvalues that it
@@ -63,11 +65,11 @@ end
 
 local function initialise(f, args, say)
   local me = core.self()
-  local ok, err = xpcall(function()
-    f(table.unpack(args, 1, args.n or #args))
-  end, function(e)
-    return type(e) == "string" and debug.traceback(e, 2) or e
-  end)
+  local ok, err = xpcall(f, function(e)
+    if type(e) ~= "string" then return e end
+    return ("%s\nin Process %s (pid %d), %s"):format(e,
+      primitives.current_process().name, primitives.getpid(), check.traceback())
+  end, table.unpack(args, 1, args.n or #args))
   if core.self() ~= me then return false end
   if not ok then say(core.UNFIT, err) end
   return ok

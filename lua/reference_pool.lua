@@ -13,7 +13,9 @@ return {
       worker that dies is replaced, and only the task that it held fails.
       `local p <close> = Pool(4)` closes and joins at the end of the block,
       and terminates after an error.]],
-    errors = "Raises the error of an initializer that fails, exits or dies.",
+    errors = [[Raises when a worker cannot be made. An initializer that fails,
+      exits or dies stops the pool: the first call that needs it raises that
+      error.]],
     example = [[
 local pool <close> = Pool(2)
 local squares = pool:map(function(n) return n * n end, { 1, 2, 3 })
@@ -124,7 +126,8 @@ print(sum) --> 3]],
   },
   {
     name = "Pool.close", args = "", returns = "",
-    text = "No more tasks are taken; those that were given are done.",
+    text = [[No more tasks are taken. Those that were given are done, if
+      somebody waits for that: at the end of the script the workers end.]],
     example = [[
 local pool = Pool(1)
 pool:close() pool:join()]],

@@ -54,8 +54,10 @@ tap.test("starmap", function()
   tap.eq(pool:starmap(add, {{1, 2}, {3, 4}, {5}}), {3, 7, 105})
   tap.eq(pool:starmap(add, {{1, 2}, {3, 4}, {5}}, 3), {3, 7, 105})
   tap.eq(pool:starmap_async(add, {{1, 2}, {3, 4}}):get(), {3, 7})
-  tap.fails("list of arguments expected, got number",
-    pool.starmap, pool, add, {{1, 2}, 3})
+  for _, pool in ipairs {pool, ThreadPool(1)} do
+    tap.fails("#2 to 'starmap' %(a list of arguments expected at %[2%], " ..
+      "got number", pool.starmap, pool, add, {{1, 2}, 3})
+  end
 end)
 
 tap.test("a chunk is done by one worker, one item after the other", function()

@@ -77,9 +77,10 @@ for _, name in ipairs {"Pool", "ThreadPool"} do
   end
 end
 
-tap.test("no bar elsewhere", function()
+tap.test("no bar elsewhere, but a line when all is done", function()
   local out, err, status = tap.lua(code:format "Pool")
-  tap.eq({out, err, status}, {"200\n", "", 0})
+  tap.eq({out, status}, {"200\n", 0})
+  tap.ok(err:find "^100%%  200/200  [%d.k]+/s\n$", err)
 end)
 
 tap.test("after an error, too", function()

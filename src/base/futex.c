@@ -56,10 +56,12 @@ int64_t cr_now(void) {
 
 int64_t cr_deadline(double seconds) {
   if (!(seconds > 0)) return 0;
-  if (seconds >= 9e9) return CR_FOREVER;
+  if (isinf(seconds)) return CR_FOREVER;
+  const int64_t longest = CR_FOREVER - 1; /* it has an end, though */
+  if (seconds >= 9e9) return longest;
   int64_t now = cr_now();
   int64_t ns = (int64_t)ceil(seconds * SECOND);
-  return ns > CR_FOREVER - now ? CR_FOREVER : now + ns;
+  return ns > longest - now ? longest : now + ns;
 }
 
 static struct timespec to_timespec(int64_t ns) {

@@ -145,7 +145,7 @@ void cr_open_coroutine(lua_State *L) {
       {"yield", coroutine_yield},
       {NULL, NULL},
   };
-  lua_getglobal(L, LUA_COLIBNAME);
-  luaL_setfuncs(L, functions, 0);
+  if (lua_getglobal(L, LUA_COLIBNAME) == LUA_TTABLE)
+    luaL_setfuncs(L, functions, 0);
   lua_pop(L, 1);
 }

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "task.h"
+
 static struct cr_condition *check_condition(lua_State *L) {
   return (struct cr_condition *)cr_object_check(L, 1, "Condition");
 }
@@ -53,7 +55,7 @@ static int condition_wait(lua_State *L) {
 /* Asks once more after the time-out. */
 static int condition_wait_for(lua_State *L) {
   struct cr_condition *c = check_condition(L);
-  luaL_checkany(L, 2);
+  cr_task_check_target(L, 2, "predicate");
   int64_t deadline = cr_check_deadline(L, 3);
   if (!cr_lock_mine(cr_condition_lock(c))) return not_held(L, "wait on");
   for (int err = 0;;) {

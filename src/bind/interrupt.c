@@ -22,6 +22,7 @@ static struct cr_thread *volatile main_thread;
 static pthread_t main_os_thread;
 static bool installed;
 static volatile sig_atomic_t delivered;
+static struct sigaction int_before, quit_before; /* the program's own */
 
 /* Where the registry keeps the error that a thread is to raise. */
 static const void *error_key(const struct cr_thread *t) {
@@ -156,13 +157,13 @@ static void catch_interrupts(lua_State *L) {
   installed = true;
   /* Without SA_RESTART, so that reads and waits return. */
   struct sigaction action = {.sa_handler = on_interrupt};
-  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGINT, &action, &int_before);
 }
 
 void cr_interrupt_install(lua_State *L) {
   catch_interrupts(L);
   struct sigaction quit = {.sa_handler = on_quit, .sa_flags = SA_RESTART};
-  sigaction(SIGQUIT, &quit, NULL);
+  sigaction(SIGQUIT, &quit, &quit_before);
 }
 
 void cr_interrupt_in_process(lua_State *L) {
@@ -171,7 +172,7 @@ void cr_interrupt_in_process(lua_State *L) {
 
 void cr_interrupt_remove(void) {
   if (main_thread == NULL) return;
-  signal(SIGINT, SIG_DFL);
-  signal(SIGQUIT, SIG_DFL);
+  sigaction(SIGINT, &int_before, NULL);
+  sigaction(SIGQUIT, &quit_before, NULL);
   main_thread = NULL;
 }

@@ -69,6 +69,7 @@ static int local__index(lua_State *L) {
 static int local__newindex(lua_State *L) {
   luaL_checkudata(L, 1, TYPE);
   luaL_argcheck(L, !lua_isnil(L, 2), 2, "field name is nil");
+  luaL_argcheck(L, lua_rawequal(L, 2, 2), 2, "field name is NaN");
   lua_settop(L, 3);
   push_fields(L);
   lua_insert(L, 2);

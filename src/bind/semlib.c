@@ -44,7 +44,7 @@ static int misuse(lua_State *L, void *s) {
 static int semaphore_release(lua_State *L) {
   struct cr_semaphore *s = check_semaphore(L);
   lua_Integer n =
-      lua_gettop(L) <= 1 ? 1 : cr_check_range(L, 2, "n", 0, INT32_MAX, 1);
+      lua_gettop(L) <= 1 ? 1 : cr_check_range(L, 2, "n", 1, INT32_MAX, 1);
   return cr_semaphore_release(s, (uint32_t)n) == 0 ? 0 : misuse(L, s);
 }
 

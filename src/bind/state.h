@@ -29,7 +29,7 @@ uint32_t cr_heap_epoch(lua_State *L, const void *address);
 void cr_interrupt_install(lua_State *L);
 /* In a Process of a program that has its own way with Ctrl-C: not that. */
 void cr_interrupt_in_process(lua_State *L);
-/* Back to the default: the next Ctrl-C ends the process. */
+/* Back to what the program had. */
 void cr_interrupt_remove(void);
 /* Is an interrupt pending for this thread? */
 bool cr_interrupt_pending(void);

@@ -58,7 +58,7 @@ void cr_task_check_target(lua_State *L, int arg, const char *name) {
   if (is_callable(L, arg)) return;
   const char *text = lua_pushfstring(L, "%s must be a function, got %s", name,
                                      luaL_typename(L, arg));
-  luaL_argerror(L, arg, text);
+  cr_argerror(L, arg, text);
 }
 
 int cr_task_count(lua_State *L, int args) {

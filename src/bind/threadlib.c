@@ -262,7 +262,7 @@ static int threads(lua_State *L) {
 
 static int switch_interval(lua_State *L) {
   struct cr_gil *g = cr_thread_of(L)->gil;
-  if (lua_gettop(L) == 0) {
+  if (lua_isnoneornil(L, 1)) {
     lua_pushnumber(L, (lua_Number)atomic_load(&g->interval) / NANO);
     return 1;
   }

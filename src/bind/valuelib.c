@@ -212,8 +212,12 @@ static int array__newindex(lua_State *L) {
   if (lua_type(L, 3) != LUA_TNUMBER)
     return luaL_error(L, "an Array holds numbers, not a %s",
                       luaL_typename(L, 3));
+  if (!exact)
+    return luaL_error(L, "an index of an Array must be an integer, got %s",
+                      lua_type(L, 2) == LUA_TNUMBER ? luaL_tolstring(L, 2, NULL)
+                                                    : luaL_typename(L, 2));
   to_scalar(L, 3, &s);
-  if (exact && cr_array_set(a, i, &s) == 0) return 0;
+  if (cr_array_set(a, i, &s) == 0) return 0;
   return luaL_error(L, "index %s is outside of 1..%I",
                     luaL_tolstring(L, 2, NULL),
                     (LUAI_UACINT)cr_array_length(a));
