@@ -475,6 +475,15 @@ test("a stack without room for a message", function()
   ok(put > 1000 and q:empty())
 end)
 
+test("a list with holes keeps its length", function()
+  for _, t in ipairs {
+    { 1, nil, 3 }, { 1, nil, nil, 4 }, { nil, 2 }, { nil, nil, 3, n = 5 },
+    { 1, 2, 3, nil }, { nil, nil, {}, a = 1, [10] = 3 }, { {}, nil, {} },
+  } do
+    eq(#sent(t), #t)
+  end
+end)
+
 test("after an error the next message is whole", function()
   local part = {}
   pcall(q.put, q, { part, part, coroutine.create(print) })

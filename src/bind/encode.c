@@ -95,9 +95,26 @@ static bool step_pairs(struct cr_encoder *e, struct cr_frame *f) {
   return r == CR_HAS_PARTS && cr_encode_value(e);
 }
 
-static bool is_next_element(lua_State *L, const struct cr_frame *f) {
-  return lua_isinteger(L, -2) &&
-         lua_tointegerx(L, -2, NULL) == (lua_Integer)f->list + 1;
+/* Is the key of the pair on the stack one of the list, be it after a hole? */
+static bool is_element(lua_State *L, const struct cr_frame *f) {
+  if (!lua_isinteger(L, -2)) return false;
+  lua_Integer key = lua_tointegerx(L, -2, NULL),
+              next = (lua_Integer)f->list + 1;
+  return key == next ||
+         (key > next && (lua_Unsigned)key <= lua_rawlen(L, f->base));
+}
+
+/* Holes are elements, too: so the copy has the same length as the list. */
+static bool fill_hole(struct cr_encoder *e, struct cr_frame *f) {
+  lua_Integer key = lua_tointegerx(e->L, -2, NULL);
+  if (key == (lua_Integer)f->list + 1) return true;
+  lua_pushnil(e->L);
+  while (f->list + 1 < key) {
+    if (cr_encode_scalar(e, -1) != CR_DONE) return false;
+    f->list++;
+  }
+  lua_pop(e->L, 1);
+  return true;
 }
 
 /* Elements from 1 on come first in the order of lua_next if they lie in the
@@ -107,7 +124,8 @@ static bool step_list(struct cr_encoder *e, struct cr_frame *f) {
   f->done = CR_DOING_LIST;
   for (;;) {
     if (!lua_next(L, f->base)) return close_table(e, f);
-    if (!is_next_element(L, f)) break;
+    if (!is_element(L, f)) break;
+    if (!fill_hole(e, f)) return false;
     f->list++;
     enum cr_outcome r = cr_encode_scalar(e, -1);
     if (r != CR_DONE) return r == CR_HAS_PARTS && cr_encode_value(e);
