@@ -119,6 +119,6 @@ if script < argc and not run_script() then return false end
 if has.i or interactive and host.isatty() then
   return host.load "repl"(host, console, not has.i)
 elseif interactive then
-  return (call_chunk(loadfile()))
+  call_chunk(loadfile()) -- whatever comes of it, the status is 0, as lua's
 end
 return true

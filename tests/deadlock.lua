@@ -187,6 +187,25 @@ for how, more in pairs { ["wait()"] = 1, ["wait(pid)"] = 1,
   end)
 end
 
+test("a pool whose task waits for ever", function()
+  like(report [[
+    local q = Queue()
+    local pool = Pool(2)
+    local function task()
+      return q:get()
+    end
+    pool:apply(task)
+  ]], {
+    "MainThread (pid N) at SCRIPT:6 waits for results of its pool",
+    "MainThread (pid N) of PoolWorker-1 at SCRIPT:4 waits for an item of "
+      .. "Queue SCRIPT:1",
+    "MainThread (pid N) of PoolWorker-2 at SCRIPT:2 waits for work from its "
+      .. "pool",
+    "PoolKeeper (pid N) at %[cluarun%]/poolbase.lua:%d+ waits for work from its "
+      .. "pool",
+  })
+end)
+
 test("the one that all wait for ends", function()
   local lines = report [[
     local q, seen = Queue(), Event()

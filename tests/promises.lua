@@ -92,6 +92,19 @@ promise(heading,
       print(got, what == OwnerDied)]])
   end)
 
+promise(heading, "what it held of a semaphore is given back", function()
+  prints("true\n", [[
+    local s, held = Semaphore(1), Event()
+    local p = Process { target = function()
+      local _ <close> = s:guard()
+      held:set()
+      sleep(100)
+    end }:start()
+    held:wait()
+    p:kill()
+    print(s:acquire())]])
+end)
+
 promise(heading, "a barrier in which it waited is broken", function()
   prints("true\ttrue\n", [[
     local b = Barrier(3)
@@ -471,12 +484,14 @@ promise("Ctrl-\\",
       t:join()
     end }:start()
     ready:wait()
+    local pool = Pool(1)
+    local task = pool:apply_async(function() sleep(0.1) return "done" end)
     print "ready" io.stdout:flush()
     local go = arg[0] .. ".go"
     repeat sleep(0.001) local f = io.open(go) until f
     os.remove(go)
     lock:release()
-    print(p:join(), p.exitcode)
+    print(p:join(), p.exitcode, task:get())
   ]])
   tap.eventually(30, function() return script:out():find "ready" end)
   tap.eventually(30, function()
@@ -486,7 +501,9 @@ promise("Ctrl-\\",
   end)
   assert(io.open(script.name .. ".go", "w")):close()
   ok(script:ended())
-  eq(script:out(), "ready\ntrue\t0\n")
+  eq(script:out(), "ready\ntrue\t0\tdone\n")
+  ok(script:err():find "MainThread %(pid %d+%) of PoolWorker%-1 at",
+    script:err())
   ok(script:err():find "MainThread %(pid %d+%) at [^\n]*:%d+ sleeps",
     script:err())
 end)

@@ -92,6 +92,108 @@ test("guard", function()
   eq(s.value, 0)
 end)
 
+-- A child that has done f, and is then killed.
+local function killed_after(f)
+  local ready = Event()
+  local child = proc.child(function()
+    f()
+    ready:set()
+    sleep(100)
+  end)
+  ready:wait()
+  kill(child, "KILL")
+  proc.status(child)
+end
+
+test("what a killed process held is given back", function()
+  for _, make in ipairs { Semaphore, BoundedSemaphore } do
+    local s = make(2)
+    killed_after(function() s:acquire() s:acquire() end)
+    eq(s:acquire(true, 10), true)
+    eq(s:acquire(true, 10), true)
+    eq(s:acquire(false), false)
+    s:release(2)
+    killed_after(function()
+      s:acquire()
+      s:release()
+    end)
+    eq(s.value, 2)
+  end
+end)
+
+test("what was held by a guard in a killed process is given back", function()
+  local s, held = Semaphore(1), Event()
+  local p <close> = Process { target = function()
+    local _ <close> = s:guard()
+    held:set()
+    kill(getpid(), "KILL")
+  end }:start()
+  held:wait()
+  eq(s:acquire(), true)
+end)
+
+test("a sleeper gets what a killed process held", function()
+  local s, held = Semaphore(1), Event()
+  local holder = proc.child(function()
+    s:acquire()
+    held:set()
+    sleep(100)
+  end)
+  held:wait()
+  local sleeper = proc.child(function() return s:acquire() end)
+  proc.until_asleep(sleeper)
+  kill(holder, "KILL")
+  eq(proc.status(sleeper), 0)
+  proc.status(holder)
+end)
+
+test("signals that a killed process has taken do not come back", function()
+  local s = Semaphore(0)
+  s:release(5)
+  killed_after(function() for _ = 1, 3 do s:acquire() end end)
+  eq(s:acquire(true, 0.1), true)
+  eq(s:acquire(true, 0.1), true)
+  eq(s:acquire(true, 0.1), false)
+end)
+
+test("who ends by itself keeps what it has", function()
+  local s = Semaphore(3)
+  proc.run(function() s:acquire() end)
+  local p = Process { target = function() s:acquire() os.exit(1) end }:start()
+  p:join()
+  eq(s:acquire(true, 0.1), true)
+  eq(s:acquire(true, 0.1), false)
+end)
+
+test("killed while it acquires and releases", function()
+  local s = Semaphore(3)
+  for _ = 1, 30 do
+    local ps = {}
+    for i = 1, 3 do
+      ps[i] = Process { target = function()
+        while true do
+          s:acquire()
+          s:release()
+        end
+      end }:start()
+    end
+    sleep(0.002)
+    for _, p in ipairs(ps) do
+      p:kill()
+      p:join()
+    end
+    eq(s.value, 3)
+  end
+end)
+
+test("release of less than one", function()
+  local s = Semaphore(1)
+  for _, n in ipairs { 0, -1, 1.5 } do
+    fails("n must be an integer from 1 on, got", s.release, s, n)
+  end
+  eq(s.value, 1)
+end)
+
 test("sent", function()
   local q = Queue()
   q:put { Semaphore(3), BoundedSemaphore(4) }

@@ -12,7 +12,7 @@
 
 #include "arena_impl.h"
 
-enum { ENTRIES = 60, MAX_CHUNKS = 1 << 16 };
+enum { ENTRIES = 40, MAX_CHUNKS = 1 << 16 };
 
 struct cr_handles {
   struct cr_block head;
@@ -20,6 +20,7 @@ struct cr_handles {
   uint32_t number; /* handle = number * ENTRIES + entry */
   uint32_t unused;
   struct cr_block *_Atomic entry[ENTRIES];
+  cr_word units[ENTRIES]; /* int32_t */
 };
 
 /* Under ref lock. Common: the linker puts it after all other variables, which
@@ -49,8 +50,7 @@ static struct cr_handles *new_chunk(uint32_t number) {
   struct cr_handles *c = cr_alloc(sizeof *c);
   if (c == NULL) return NULL;
   c->number = number;
-  for (int i = 0; i < ENTRIES; i++)
-    atomic_store_explicit(&c->entry[i], NULL, memory_order_relaxed);
+  memset((char *)c->entry, 0, sizeof c->entry + sizeof c->units);
   return c;
 }
 
@@ -64,6 +64,10 @@ static void link_chunk(struct cr_slot *s, struct cr_handles *c) {
   cr_linked();
 }
 
+cr_word *cr_handle_units(uint32_t handle) {
+  return &cr_chunks[handle / ENTRIES]->units[handle % ENTRIES];
+}
+
 /* A free entry of the table, or NULL. Under ref lock. */
 static struct cr_block *_Atomic *find_free(uint32_t *handle) {
   for (uint32_t h = first_free; h < chunk_count * ENTRIES; h++) {
@@ -71,6 +75,7 @@ static struct cr_block *_Atomic *find_free(uint32_t *handle) {
     if (atomic_load_explicit(e, memory_order_relaxed) != NULL) continue;
     first_free = h + 1;
     *handle = h;
+    atomic_store_explicit(cr_handle_units(h), 0, memory_order_relaxed);
     return e;
   }
   return NULL;
@@ -228,9 +233,20 @@ void cr_handles_adopt(void) {
   for (; c != NULL; c = atomic_load(&c->next)) cr_chunks[c->number] = c;
 }
 
+static void settle(struct cr_handles *c, bool killed) {
+  for (int i = 0; i < ENTRIES; i++) {
+    struct cr_block *object = atomic_load(&c->entry[i]);
+    if (object != NULL && atomic_load(&object->type) == CR_SEMAPHORE)
+      cr_on_units(object, &c->units[i], killed);
+  }
+}
+
 void cr_handles_release(struct cr_slot *s) {
+  bool killed = !atomic_load(&s->orderly);
   struct cr_log *log = &cr_arena->ref_log;
   struct cr_handles *c;
+  for (c = atomic_load(&s->handles); c != NULL; c = atomic_load(&c->next))
+    settle(c, killed);
   while ((c = atomic_load(&s->handles)) != NULL) {
     for (int i = 0; i < ENTRIES; i++) drop(&c->entry[i]);
     cr_taken();

@@ -18,6 +18,7 @@ enum { GRACE = 2000000000 }; /* ns for an embryo whose parent is gone */
 _Thread_local struct cr_slot *cr_self;
 _Thread_local struct cr_birth cr_birth;
 void (*cr_on_death)(struct cr_slot *s);
+void (*cr_on_units)(struct cr_block *semaphore, cr_word *units, bool killed);
 
 struct cr_slot *cr_leader;
 
@@ -160,6 +161,7 @@ static void conceive(struct cr_slot *s, uint32_t parent,
   atomic_store(&s->untimed.reported, 0);
   atomic_store(&s->waits_in, 0);
   atomic_store(&s->note, 0);
+  atomic_store(&s->orderly, 0);
   atomic_store(&s->alarm, 0);
   atomic_store(&s->polling, 0);
   atomic_store(&s->handles, NULL);
@@ -279,6 +281,10 @@ void cr_slot_leave(void) {
   atomic_fetch_or(&s->life.word, CR_DIED);
   cr_wake(&s->life.word, 1 << 30);
   cr_set_robust(old);
+}
+
+void cr_end_orderly(void) {
+  if (cr_leader != NULL) atomic_store(&cr_leader->orderly, 1);
 }
 
 /* Whether a live or unborn thread besides s belongs to s's process. */

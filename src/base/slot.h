@@ -79,7 +79,7 @@ struct cr_slot {
   cr_word64 waits_in; /* address of the condition or barrier */
   uint64_t ticket;
   cr_word note; /* CR_WAITERS waiting, CR_NOTED notified */
-  uint32_t unused;
+  cr_word orderly; /* leader only: its process ends by itself */
   /* Leader only: the process. Under ref lock. */
   struct cr_handles *_Atomic handles;
   char thread_name[CR_NAME_MAX];
@@ -158,6 +158,13 @@ void cr_ref_first(struct cr_block **place, struct cr_block *object);
 int cr_ref_to_handle(struct cr_block **place, uint32_t *handle);
 /* Drops the reference at `place` of a block in limbo. */
 void cr_ref_drop(struct cr_block **place);
+/* What a process has taken of a semaphore and not given back is noted in a word
+** of its handle. When it has died, cr_on_units is called for each of them; not as
+** killed if it ended by itself, which it says before. */
+cr_word *cr_handle_units(uint32_t handle);
+extern void (*cr_on_units)(struct cr_block *semaphore, cr_word *units,
+                           bool killed);
+void cr_end_orderly(void);
 /* Processes (`others`: but the caller's) that hold the object and were not
 ** reaped yet: up to `max` of their leaders' slots; returns how many. */
 int cr_handle_holders(const struct cr_block *object, bool others,

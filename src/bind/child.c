@@ -34,6 +34,7 @@ static void on_child(int signal, siginfo_t *info, void *context) {
 ** this one was registered last, so it is the first. */
 static void on_leaving(int status, void *unused) {
   (void)unused;
+  cr_end_orderly();
   if (cr_forked()) cr_leave(status);
 }
 

@@ -12,6 +12,7 @@
 
 #include "gil.h"
 #include "object.h"
+#include "pool.h"
 #include "queue.h"
 #include "state.h"
 #include "synch.h"
@@ -140,17 +141,16 @@ static void say_lives(char *out, const struct cr_wait *waits, int n) {
              found);
 }
 
-/* The code of pools waits: in a call of the script for results, else for work. */
-static bool say_pool(lua_State *L, const struct cr_block *b, char *out) {
-  static const char file[] = "=[cluarun]/pool";
+/* Pools wait: in a call of the script for results, else for work. */
+static bool say_pool(lua_State *L, char *out) {
   char where[CR_SITE_MAX];
   lua_Debug ar;
-  if (!lua_getstack(L, 1, &ar) || !lua_getinfo(L, "S", &ar) ||
-      strncmp(ar.source, file, sizeof file - 1) != 0)
-    return false;
+  if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "f", &ar)) return false;
+  lua_CFunction f = lua_tocfunction(L, -1);
+  lua_pop(L, 1);
+  if (f != cr_pool_wait && f != cr_pool_take) return false;
   cr_where(L, where);
-  bool call =
-      where[0] != '[' && (b == NULL || atomic_load(&b->type) != CR_QUEUE);
+  bool call = f == cr_pool_wait && where[0] != '[';
   strcpy(out, call ? "results of its pool" : "work from its pool");
   return true;
 }
@@ -164,7 +164,7 @@ bool cr_what(lua_State *L, const struct cr_wait *waits, int n, char *out) {
     if (lua_istable(L, -1)) listed = (int)lua_rawlen(L, -1);
     lua_pop(L, 1);
   }
-  if (say_pool(L, b, out)) return false;
+  if (say_pool(L, out)) return false;
   if (b != NULL) return say_object(out, b, waits[0].word);
   if (listed > 0)
     snprintf(out, CR_WHAT_MAX, "any of %d objects", listed);

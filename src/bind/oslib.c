@@ -33,6 +33,7 @@ bool cr_forked(void) {
 }
 
 void cr_leave(int status) {
+  cr_end_orderly();
   fflush(NULL);
   _exit(status);
 }

@@ -26,6 +26,11 @@ enum cr_report {
   CR_REPORT_LARGE = 0x100
 };
 
+/* Functions of it that wait, for results or for work; by them such a wait is
+** known. */
+int cr_pool_wait(lua_State *L);
+int cr_pool_take(lua_State *L);
+
 /* How a message's items are called. */
 enum cr_call {
   CR_CALL_SPREAD = 1, /* an item is a list of arguments */

@@ -182,7 +182,7 @@ static bool spin(lua_State *L, struct cr_tray *t) {
 /* wait(tray | nil, section, changes, children | nil, timeout): until there is an
 ** entry, the section's changes or the count of ended children are not as given,
 ** or the time is over. May return early; true: though nothing has happened. */
-static int tray_wait(lua_State *L) {
+int cr_pool_wait(lua_State *L) {
   struct cr_tray *t = lua_isnil(L, 1) ? NULL : check_tray(L, 1);
   struct cr_section *s = cr_check_section(L, 2);
   struct cr_wait w[3] = {{&s->changes, (uint32_t)luaL_checkinteger(L, 3)}};
@@ -282,7 +282,7 @@ static const luaL_Reg functions[] = {
     {"begun", tray_begun},       {"busy", tray_busy},
     {"list", pool_list},         {"slice", pool_slice},
     {"doom", tray_doom},         {"reset", tray_reset},
-    {"wait", tray_wait},         {"nap", tray_nap},
+    {"wait", cr_pool_wait},      {"nap", tray_nap},
     {"ended", pool_ended},       {"self", pool_self},
     {"shared", pool_shared},     {"lost", pool_lost},
     {"mortal", pool_mortal},     {"interrupted", pool_interrupted},

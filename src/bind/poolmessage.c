@@ -144,7 +144,7 @@ static int message_pop(lua_State *L) {
 }
 
 /* take(queue) -> values...: waits for a message. */
-static int message_take(lua_State *L) {
+int cr_pool_take(lua_State *L) {
   struct cr_queue *q = cr_check_channel(L, 1);
   struct cr_packet p;
   lua_settop(L, 1);
@@ -165,7 +165,7 @@ static int message_copy(lua_State *L) {
 void cr_open_pool_message(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"send", message_send}, {"pack", message_pack}, {"put", message_put},
-      {"pop", message_pop},   {"take", message_take}, {"copy", message_copy},
+      {"pop", message_pop},   {"take", cr_pool_take}, {"copy", message_copy},
       {NULL, NULL},
   };
   luaL_newmetatable(L, PACKET);

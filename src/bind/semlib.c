@@ -29,13 +29,23 @@ static int bounded_new(lua_State *L) {
   return make(L, true);
 }
 
+static int acquire(lua_State *L, struct cr_semaphore *s, int64_t deadline) {
+  const struct cr_object *o = lua_touserdata(L, 1);
+  return cr_semaphore_acquire(s, deadline, cr_handle_units(o->handle));
+}
+
+static int release(const struct cr_object *o, uint32_t n) {
+  return cr_semaphore_release((struct cr_semaphore *)o->block, n,
+                              cr_handle_units(o->handle));
+}
+
 static int semaphore_acquire(lua_State *L) {
   struct cr_semaphore *s = check_semaphore(L);
   int64_t deadline = lua_gettop(L) <= 1 ? CR_FOREVER : cr_check_block(L, 2);
-  return cr_push_acquired(L, cr_semaphore_acquire(s, deadline));
+  return cr_push_acquired(L, acquire(L, s, deadline));
 }
 
-static int misuse(lua_State *L, void *s) {
+static int misuse(lua_State *L, const struct cr_semaphore *s) {
   return luaL_error(L, cr_semaphore_bounded(s)
                            ? "BoundedSemaphore released too many times"
                            : "the value of a Semaphore would be too large");
@@ -45,18 +55,22 @@ static int semaphore_release(lua_State *L) {
   struct cr_semaphore *s = check_semaphore(L);
   lua_Integer n =
       lua_gettop(L) <= 1 ? 1 : cr_check_range(L, 2, "n", 1, INT32_MAX, 1);
-  return cr_semaphore_release(s, (uint32_t)n) == 0 ? 0 : misuse(L, s);
+  return release(lua_touserdata(L, 1), (uint32_t)n) == 0 ? 0 : misuse(L, s);
 }
 
-static int guard_release(void *s) {
-  return cr_semaphore_release(s, 1);
+static int guard_release(void *o) {
+  return release(o, 1);
+}
+
+static int guard_misuse(lua_State *L, void *o) {
+  return misuse(L, (struct cr_semaphore *)((struct cr_object *)o)->block);
 }
 
 static int semaphore_guard(lua_State *L) {
   struct cr_semaphore *s = check_semaphore(L);
   struct cr_guard *g = cr_guard_push(L);
-  if (cr_semaphore_acquire(s, CR_FOREVER) != 0) return cr_raise_interrupt(L);
-  cr_guard_open(g, s, guard_release, misuse);
+  if (acquire(L, s, CR_FOREVER) != 0) return cr_raise_interrupt(L);
+  cr_guard_open(g, lua_touserdata(L, 1), guard_release, guard_misuse);
   return 1;
 }
 

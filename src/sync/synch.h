@@ -30,8 +30,11 @@ struct cr_slot *cr_lock_holder(struct cr_lock *l);
 /* Semaphore; bounded: release beyond the first value is EOVERFLOW. */
 struct cr_semaphore;
 struct cr_semaphore *cr_semaphore_new(uint32_t value, bool bounded);
-int cr_semaphore_acquire(struct cr_semaphore *s, int64_t deadline);
-int cr_semaphore_release(struct cr_semaphore *s, uint32_t n);
+/* `units`: that word of a handle (cr_handle_units) rises and falls by what is
+** taken and given back; NULL: none. */
+int cr_semaphore_acquire(struct cr_semaphore *s, int64_t deadline,
+                         cr_word *units);
+int cr_semaphore_release(struct cr_semaphore *s, uint32_t n, cr_word *units);
 uint32_t cr_semaphore_value(const struct cr_semaphore *s);
 bool cr_semaphore_bounded(const struct cr_semaphore *s);
 

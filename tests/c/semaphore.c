@@ -16,27 +16,27 @@ static void make(uint32_t n, bool bounded) {
 
 static void counting(void) {
   make(2, false);
-  is(cr_semaphore_acquire(s, 0), 0, "the first");
-  is(cr_semaphore_acquire(s, CR_FOREVER), 0, "the second");
-  is(cr_semaphore_acquire(s, 0), ETIMEDOUT, "none is left");
-  is(cr_semaphore_acquire(s, cr_deadline(0.01)), ETIMEDOUT, "nor soon");
-  is(cr_semaphore_release(s, 5), 0, "release five");
+  is(cr_semaphore_acquire(s, 0, NULL), 0, "the first");
+  is(cr_semaphore_acquire(s, CR_FOREVER, NULL), 0, "the second");
+  is(cr_semaphore_acquire(s, 0, NULL), ETIMEDOUT, "none is left");
+  is(cr_semaphore_acquire(s, cr_deadline(0.01), NULL), ETIMEDOUT, "nor soon");
+  is(cr_semaphore_release(s, 5, NULL), 0, "release five");
   is(cr_semaphore_value(s), 5, "five are there");
   ok(!cr_semaphore_bounded(s), "not bounded");
-  is(cr_semaphore_release(s, UINT32_MAX), EOVERFLOW, "too many");
+  is(cr_semaphore_release(s, UINT32_MAX, NULL), EOVERFLOW, "too many");
   cr_handle_drop(handle);
   make(1, true);
-  is(cr_semaphore_release(s, 1), EOVERFLOW, "beyond the bound");
-  is(cr_semaphore_acquire(s, 0), 0, "acquire");
-  is(cr_semaphore_release(s, 2), EOVERFLOW, "two are too many");
+  is(cr_semaphore_release(s, 1, NULL), EOVERFLOW, "beyond the bound");
+  is(cr_semaphore_acquire(s, 0, NULL), 0, "acquire");
+  is(cr_semaphore_release(s, 2, NULL), EOVERFLOW, "two are too many");
   is(cr_semaphore_value(s), 0, "nothing was released");
-  is(cr_semaphore_release(s, 1), 0, "release");
+  is(cr_semaphore_release(s, 1, NULL), 0, "release");
   cr_handle_drop(handle);
 }
 
 static void take_one(int unused) {
   (void)unused;
-  _exit(cr_semaphore_acquire(s, CR_FOREVER));
+  _exit(cr_semaphore_acquire(s, CR_FOREVER, NULL));
 }
 
 static void waiting(void) {
@@ -48,7 +48,7 @@ static void waiting(void) {
   }
   child_kill(&c[0]);
   child_kill(&c[2]);
-  cr_semaphore_release(s, 2);
+  cr_semaphore_release(s, 2, NULL);
   ok(child_ends(&c[1], 20) && child_ends(&c[3], 20),
      "killed waiters take no tokens and keep nobody");
   is(cr_semaphore_value(s), 0, "both tokens are taken");
@@ -58,11 +58,11 @@ static void waiting(void) {
 
 static void work(int rounds) {
   while (rounds-- > 0) {
-    cr_semaphore_acquire(s, CR_FOREVER);
+    cr_semaphore_acquire(s, CR_FOREVER, NULL);
     uint32_t n = atomic_fetch_add(inside, 1) + 1;
     if (n > atomic_load(most)) atomic_store(most, n);
     atomic_fetch_sub(inside, 1);
-    cr_semaphore_release(s, 1);
+    cr_semaphore_release(s, 1, NULL);
   }
 }
 
@@ -83,7 +83,7 @@ static void contention(void) {
 static void take_all(int unused) {
   (void)unused;
   for (;;)
-    if (cr_semaphore_acquire(s, CR_FOREVER) == 0) atomic_fetch_add(inside, 1);
+    if (cr_semaphore_acquire(s, CR_FOREVER, NULL) == 0) atomic_fetch_add(inside, 1);
 }
 
 static void kills(void) {
@@ -93,7 +93,7 @@ static void kills(void) {
   make(0, false);
   for (int i = 0; i < CHILDREN; i++) child_start(&c[i], take_all, i);
   for (int n = 0; n < 150 && !stuck; n++) {
-    cr_semaphore_release(s, 1 + (uint32_t)n % 3);
+    cr_semaphore_release(s, 1 + (uint32_t)n % 3, NULL);
     child_kill(&c[n % CHILDREN]);
     child_reap(&c[n % CHILDREN]);
     dead++;

@@ -57,7 +57,7 @@ static void sem_make_full(void) {
 
 static void sem_sleeper(int unused) {
   (void)unused;
-  if (cr_semaphore_acquire(sem, CR_FOREVER) != 0) _exit(3);
+  if (cr_semaphore_acquire(sem, CR_FOREVER, NULL) != 0) _exit(3);
   step_awake();
 }
 
@@ -67,11 +67,11 @@ static void sem_attend(void) {
 }
 
 static void sem_acquire_op(void) {
-  cr_semaphore_acquire(sem, CR_FOREVER);
+  cr_semaphore_acquire(sem, CR_FOREVER, NULL);
 }
 
 static void sem_release_op(void) {
-  cr_semaphore_release(sem, 1);
+  cr_semaphore_release(sem, 1, NULL);
 }
 
 /* What was released must be taken without our help; then we release more. */
@@ -81,7 +81,7 @@ static void sem_release_early(bool done) {
     must(cr_now() < until, "a token lies there, two sleep");
     sched_yield();
   }
-  cr_semaphore_release(sem, done ? 1 : 2);
+  cr_semaphore_release(sem, done ? 1 : 2, NULL);
   step_all_awake("for a semaphore");
 }
 
@@ -90,16 +90,30 @@ static void sem_free_early(bool done) {
   must(n == 2 || (n == 3 && !done), "count %u", n);
 }
 
+/* What is noted at the handle is given back. */
+static void sem_units_op(void) {
+  cr_word *units = cr_handle_units(handle);
+  cr_semaphore_acquire(sem, CR_FOREVER, units);
+  cr_semaphore_acquire(sem, CR_FOREVER, units);
+  cr_semaphore_release(sem, 1, units);
+}
+
+static void sem_units_check(bool done) {
+  uint32_t n = cr_semaphore_value(sem);
+  must(n == 3, "count %u", n);
+  drop(done);
+}
+
 /* The victim sleeps; then another one, then there is one token. */
 static void sem_wake(void) {
   step_sleeper(sem_sleeper);
-  cr_semaphore_release(sem, 1);
+  cr_semaphore_release(sem, 1, NULL);
 }
 
 static void sem_wait_early(bool done) {
   (void)done;
   if (sleepers == 0) step_sleeper(sem_sleeper);
-  if (atomic_load(&shared->awake) == 0) cr_semaphore_release(sem, 1);
+  if (atomic_load(&shared->awake) == 0) cr_semaphore_release(sem, 1, NULL);
   step_all_awake("behind one that was killed");
 }
 
@@ -561,6 +575,10 @@ static const struct step steps[] = {
      .op = event_pulse_op,
      .early = event_pulse_early,
      .check = drop},
+    {.name = "semaphore, units of a handle",
+     .setup = sem_make_full,
+     .op = sem_units_op,
+     .check = sem_units_check},
     {.name = "event wait, asleep",
      .setup = event_make,
      .op = event_wait_op,
@@ -677,6 +695,15 @@ static const struct step text_reap = {.name = "reaper of: value, text to text",
                                       .op = step_reap_op,
                                       .check = value_check,
                                       .cold = true};
+static const struct step units_first = {.name = "semaphore units, first victim",
+                                        .setup = sem_make_full,
+                                        .op = sem_units_op};
+static const struct step units_reap = {.name = "reaper of: semaphore units",
+                                       .first = step_first,
+                                       .setup = sem_make_full,
+                                       .op = step_reap_op,
+                                       .check = sem_units_check,
+                                       .cold = true};
 static const struct step life_first = {
     .name = "value made and dropped, first victim",
     .setup = value_make_text,
@@ -697,6 +724,7 @@ int main(int argc, char **argv) {
   if (step_wanted(argv, "double")) {
     if (argv[2] == NULL) step_double(&text_first, &text_again, 11);
     step_double(&text_first, &text_reap, 97);
+    step_double(&units_first, &units_reap, 97);
     step_double(&life_first, &life_reap, 397);
   }
   return step_end();

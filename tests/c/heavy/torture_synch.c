@@ -125,7 +125,7 @@ static void giver(int i) {
       continue;
     }
     atomic_fetch_add(&stage->gave, 1);
-    if (cr_semaphore_release(semaphore, 1) != 0) _exit(3);
+    if (cr_semaphore_release(semaphore, 1, NULL) != 0) _exit(3);
     atomic_fetch_add(&stage->given, 1);
   }
 }
@@ -133,7 +133,7 @@ static void giver(int i) {
 static void taker(int i) {
   while (!crew_stopped()) {
     atomic_store(&crew->in_call[i], 1);
-    int err = cr_semaphore_acquire(semaphore, CR_FOREVER);
+    int err = cr_semaphore_acquire(semaphore, CR_FOREVER, NULL);
     if (err != 0) _exit(3);
     atomic_fetch_add(&stage->took, 1);
     atomic_store(&crew->in_call[i], 0);
