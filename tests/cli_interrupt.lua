@@ -114,3 +114,38 @@ tap.test("a tree of processes prints one traceback", function()
   tap.eq(n, 1)
   tap.eq(status, 1)
 end)
+
+tap.test("an error that comes with it is told, and nothing besides", function()
+  for _ = 1, 20 do
+    local out, err, status = tap.lua [[
+      local me, q = getpid(), Queue()
+      Process { target = function() q:shutdown() kill(me, "INT") end }:start()
+      q:get()]]
+    tap.eq(out, "")
+    local errors = select(2, err:gsub("interrupted!", "")) +
+      select(2, err:gsub("queue is shut down", ""))
+    tap.eq(errors, 1, err)
+    tap.eq(status, 1)
+  end
+end)
+
+for _, name in ipairs {"Pool", "ThreadPool"} do
+  tap.test("out of a call of a " .. name .. ": the script's line", function()
+    local _, err, status = interrupt(([[
+      local pool = %s(1)
+      local ready = Semaphore(0)
+      Thread { daemon = true, target = function()
+        ready:acquire()
+        print "ready"
+        io.stdout:flush()
+      end }:start()
+      pool:map(function()
+        ready:release()
+        sleep(100)
+      end, {1, 2})]]):format(name))
+    tap.ok(err:find("^FILE:8: interrupted!\nstack traceback:\n" ..
+      "\t%[cluarun%]: in method 'map'\n" ..
+      "\t[^\n]*:8: in main chunk\n\t%[C%]: in %?\n$"), err)
+    tap.eq(status, 1)
+  end)
+end

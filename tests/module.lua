@@ -59,3 +59,21 @@ tap.test("closing the state frees everything in order", function()
   tap.eq(out, "gc\t100002\n")
   tap.eq(status, 0)
 end)
+
+tap.test("interrupt ends a child, silently, and can be caught there", function()
+  local out, err = stock [[
+    local c = require "cluarun"
+    for _, f in ipairs {
+      function(e) e:set() c.sleep(100) end,
+      function(e) e:set() while true do end end,
+      function(e) e:set() assert(not pcall(c.sleep, 100)) end,
+    } do
+      local begun = c.Event()
+      local p = c.Process { target = f, args = { begun } }:start()
+      begun:wait()
+      p:interrupt()
+      print(p:join(30), p.exitcode)
+    end]]
+  tap.eq(err, "")
+  tap.eq(out, "true\t-2\ntrue\t-2\ntrue\t0\n")
+end)

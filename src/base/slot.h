@@ -78,7 +78,7 @@ struct cr_slot {
   /* Condition and barrier waiters are found by looking at all slots. */
   cr_word64 waits_in; /* address of the condition or barrier */
   uint64_t ticket;
-  cr_word note; /* CR_WAITERS waiting, CR_NOTED notified */
+  cr_word note;    /* CR_WAITERS waiting, CR_NOTED notified */
   cr_word orderly; /* leader only: its process ends by itself */
   /* Leader only: the process. Under ref lock. */
   struct cr_handles *_Atomic handles;

@@ -3,6 +3,7 @@
 #include <cluarun.h>
 #include <lauxlib.h>
 #include <lualib.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +28,21 @@ static const char in_child[] = "local q = Queue()\n"
                                "local got = q:get()\n"
                                "wait(pid)\n"
                                "return got";
+
+static void handle(int sig) {
+  (void)sig;
+}
+
+/* A state without some of the standard libraries. */
+static bool opens_without_coroutines(void) {
+  lua_State *L = luaL_newstate();
+  luaL_requiref(L, LUA_GNAME, luaopen_base, 1);
+  luaL_requiref(L, LUA_LOADLIBNAME, luaopen_package, 1);
+  luaL_requiref(L, "cluarun", luaopen_cluarun, 0);
+  bool good = gives(L, "return require 'cluarun'.cpu_count() > 0", "true");
+  lua_close(L);
+  return good;
+}
 
 int main(void) {
   setvbuf(stdout, NULL, _IONBF, 0);
@@ -67,5 +83,17 @@ int main(void) {
   char *bad_argv[] = {name, option, bad, NULL};
   if (freopen("/dev/null", "w", stderr) == NULL) return 1;
   ok(cluarun_main(3, bad_argv) == 1, "a second time, with an error");
+  char unknown[] = "--unknown";
+  char *unknown_argv[] = {name, unknown, NULL};
+  ok(cluarun_main(2, unknown_argv) == 1, "an unknown option after that");
+  struct sigaction action = {.sa_handler = handle}, now;
+  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGQUIT, &action, NULL);
+  ok(cluarun_main(3, quiet_argv) == 0, "with handlers of the program");
+  sigaction(SIGINT, NULL, &now);
+  ok(now.sa_handler == handle, "which are there again: SIGINT");
+  sigaction(SIGQUIT, NULL, &now);
+  ok(now.sa_handler == handle, "and SIGQUIT");
+  ok(opens_without_coroutines(), "a state without a coroutine library");
   return tap_end();
 }

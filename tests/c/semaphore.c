@@ -83,7 +83,8 @@ static void contention(void) {
 static void take_all(int unused) {
   (void)unused;
   for (;;)
-    if (cr_semaphore_acquire(s, CR_FOREVER, NULL) == 0) atomic_fetch_add(inside, 1);
+    if (cr_semaphore_acquire(s, CR_FOREVER, NULL) == 0)
+      atomic_fetch_add(inside, 1);
 }
 
 static void kills(void) {
