@@ -227,8 +227,8 @@ local function earlier(a, b)
   return a
 end
 
--- Sleeps once. The section is left, and the deaths seen there are given. Returns
--- true if it was in vain.
+-- Sleeps once. The section is left, and the deaths seen there are given.
+-- Returns true if it was in vain.
 local function sleep(self, changes, ended, nap, due, deadline)
   local now = (due or deadline) and monotonic()
   local until_then = earlier(due, deadline)

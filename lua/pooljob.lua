@@ -258,9 +258,9 @@ function Stream:read_ahead()
 end
 
 --- Not in a section: the calling thread waits for the end. If nobody else
--- reads, a list is read now; an iterator, which may have no end, is parked: what
--- was read of it gets done, the rest when somebody asks. False: another thread
--- reads.
+-- reads, a list is read now; an iterator, which may have no end, is parked:
+-- what was read of it gets done, the rest when somebody asks. False: another
+-- thread reads.
 function Stream:settle()
   local reader = self.reader
   local free = reader == current_thread() or not reader:is_alive()

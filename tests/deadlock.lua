@@ -201,8 +201,8 @@ test("a pool whose task waits for ever", function()
       .. "Queue SCRIPT:1",
     "MainThread (pid N) of PoolWorker-2 at SCRIPT:2 waits for work from its "
       .. "pool",
-    "PoolKeeper (pid N) at %[cluarun%]/poolbase.lua:%d+ waits for work from its "
-      .. "pool",
+    "PoolKeeper (pid N) at %[cluarun%]/poolbase.lua:%d+ waits for work from "
+      .. "its pool",
   })
 end)
 

@@ -511,8 +511,8 @@ test("an environment that falls back on the globals", function()
 end)
 
 -- A class whose every use may be the last: the sender keeps none of them.
-local function put_classes(q, n)
-  for i = 1, n do q:put(setmetatable({}, {__index = {id = i}})) end
+local function put_classes(to, n)
+  for i = 1, n do to:put(setmetatable({}, {__index = {id = i}})) end
   collectgarbage()
   collectgarbage()
 end
@@ -524,26 +524,26 @@ local function others(n)
   return list
 end
 
-local function got_classes(q, n)
-  for i = 1, n do eq(q:get().id, i) end
+local function got_classes(from, n)
+  for i = 1, n do eq(from:get().id, i) end
 end
 
 test("a class that died here is copied, not mistaken for another", function()
-  local q = Queue()
-  put_classes(q, 200)
+  local classes = Queue()
+  put_classes(classes, 200)
   local keep = others(1000)
-  got_classes(q, 200)
+  got_classes(classes, 200)
   eq(#keep, 1000)
 end)
 
 test("the same for a child that is forked after it died", function()
-  local q = Queue()
-  put_classes(q, 200)
+  local classes = Queue()
+  put_classes(classes, 200)
   local keep = others(1000)
   local p <close> = Process {target = function()
     local wrong = 0
     for i = 1, 200 do
-      if q:get().id ~= i then wrong = wrong + 1 end
+      if classes:get().id ~= i then wrong = wrong + 1 end
     end
     return wrong
   end}:start()

@@ -54,9 +54,9 @@ tap.test("starmap", function()
   tap.eq(pool:starmap(add, {{1, 2}, {3, 4}, {5}}), {3, 7, 105})
   tap.eq(pool:starmap(add, {{1, 2}, {3, 4}, {5}}, 3), {3, 7, 105})
   tap.eq(pool:starmap_async(add, {{1, 2}, {3, 4}}):get(), {3, 7})
-  for _, pool in ipairs {pool, ThreadPool(1)} do
+  for _, p in ipairs {pool, ThreadPool(1)} do
     tap.fails("#2 to 'starmap' %(a list of arguments expected at %[2%], " ..
-      "got number", pool.starmap, pool, add, {{1, 2}, 3})
+      "got number", p.starmap, p, add, {{1, 2}, 3})
   end
 end)
 

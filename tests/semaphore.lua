@@ -123,7 +123,7 @@ end)
 
 test("what was held by a guard in a killed process is given back", function()
   local s, held = Semaphore(1), Event()
-  local p <close> = Process { target = function()
+  local _ <close> = Process { target = function()
     local _ <close> = s:guard()
     held:set()
     kill(getpid(), "KILL")
