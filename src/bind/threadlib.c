@@ -166,7 +166,8 @@ static int thread_interrupt(lua_State *L) {
 }
 
 static int timer_cancel(lua_State *L) {
-  struct cr_thread_object *o = luaL_checkudata(L, 1, TIMER);
+  struct cr_thread_object *o = luaL_testudata(L, 1, TIMER);
+  if (o == NULL) return luaL_typeerror(L, 1, "Timer");
   atomic_store(&o->cancelled, 1);
   cr_wake(&o->cancelled, INT_MAX);
   return 0;
