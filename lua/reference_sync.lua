@@ -72,8 +72,8 @@ print(lock:acquire(), lock:acquire()) --> true	true]],
     name = "Semaphore", args = "n?: integer", returns = "s: Semaphore",
     text = [[A counter that never falls below 0; it begins with n, or 1. What a
       process that is killed had acquired and not released is given back, but
-      the counter does not rise above n by that. (A process that ends by itself
-      keeps what it had, as in Python.)]],
+      the counter does not rise above n by that; one that ends by itself keeps
+      what it had, as in Python.]],
     errors = "Raises for a negative n.",
     example = [[
 local s = Semaphore(2)

