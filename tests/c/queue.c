@@ -157,7 +157,10 @@ static void test_shutdown(void) {
   is(get(), 1, "what is there can be got");
   cr_queue_shutdown(q, true);
   is(get(), PACKET_BAD + EPIPE, "not after an immediate shutdown");
-  is(cr_queue_join(q, 0), 0, "and nobody waits for it");
+  is(cr_queue_join(q, 0), EAGAIN, "what was got is not done");
+  is(cr_queue_task_done(q), 0, "now it is");
+  is(cr_queue_join(q, 0), 0, "and nobody waits for the rest");
+  is(cr_queue_task_done(q), EINVAL, "nor is that to be done");
   close_queue();
 }
 
