@@ -288,6 +288,10 @@ local function keep(self)
   while true do
     local how, looks, changes, ended, due = self:enter(tend, seen)
     seen = looks
+    if self.progress and self.progress.job.done then
+      self.progress:finish()
+      self.progress = nil
+    end
     if how == "leave" then return end
     if how == "tick" then
       core.nap(TICK)

@@ -22,6 +22,21 @@ function M.misuse(format, ...)
   error(format:format(...), caller())
 end
 
+local function count(args) return args.n or #args end
+
+local function call(f, handler, ok, ...)
+  if not ok then return false, ... end
+  return xpcall(f, handler, ...)
+end
+
+--- xpcall(f, handler, args[1], ...): the list may be a bad one. Nothing of ours
+-- lies between xpcall and f: what f raises is its own.
+function M.xpcall(f, handler, args)
+  local ok, n = pcall(count, args)
+  if not ok then return false, n end
+  return call(f, handler, pcall(table.unpack, args, 1, n))
+end
+
 --- Of a message handler of a function that xpcall called here: the traceback up
 -- to that, of which `stack traceback:` is the first line.
 function M.traceback()

@@ -28,10 +28,9 @@ local function handler(err)
     check.traceback())
 end
 
--- Nothing of ours lies between it and xpcall: what f raises is its own.
 local function call(job, item)
-  if not job.spread then return xpcall(job.f, handler, item) end
-  return xpcall(job.f, handler, table.unpack(item, 1, item.n or #item))
+  if job.spread then return check.xpcall(job.f, handler, item) end
+  return xpcall(job.f, handler, item)
 end
 
 local function record(self, me, ok, ...)
@@ -113,7 +112,7 @@ end
 local function initialise(self)
   local f, args = self.initializer, self.initargs or {}
   if not f then return end
-  local ok, err = xpcall(f, handler, table.unpack(args, 1, args.n or #args))
+  local ok, err = check.xpcall(f, handler, args)
   if not ok and self:is_own() then self:enter(self.break_down, err) end
 end
 

@@ -65,11 +65,11 @@ end
 
 local function initialise(f, args, say)
   local me = core.self()
-  local ok, err = xpcall(f, function(e)
+  local ok, err = check.xpcall(f, function(e)
     if type(e) ~= "string" then return e end
     return ("%s\nin Process %s (pid %d), %s"):format(e,
       primitives.current_process().name, primitives.getpid(), check.traceback())
-  end, table.unpack(args, 1, args.n or #args))
+  end, args)
   if core.self() ~= me then return false end
   if not ok then say(core.UNFIT, err) end
   return ok

@@ -73,7 +73,8 @@ print(lock:acquire(), lock:acquire()) --> true	true]],
     text = [[A counter that never falls below 0; it begins with n, or 1. What a
       process that is killed had acquired and not released is given back, but
       the counter does not rise above n by that; one that ends by itself keeps
-      what it had, as in Python.]],
+      what it had, as in Python. Where processes release what others have
+      acquired, nobody knows who holds what, and nothing is given back.]],
     errors = "Raises for a negative n.",
     example = [[
 local s = Semaphore(2)

@@ -285,3 +285,12 @@ print = nil
 end)
 
 os.execute("rm -r " .. dir)
+
+tap.test("a traceback of a chunk with a strange name", function()
+  local _, err, status = tap.lua [[
+    local f = load("error('x')", "=[cluarun]/a\nb")
+    local function g() f() end
+    g()]]
+  tap.ok(err:find "x\nstack traceback:\n.*in main chunk", err)
+  tap.eq(status, 1)
+end)

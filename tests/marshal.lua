@@ -484,6 +484,22 @@ test("a list with holes keeps its length", function()
   end
 end)
 
+test("a length that is far from the number of fields", function()
+  local t = {
+    [0x1] = 1, [0x2] = 1, [0x4] = 1, [0x8] = 1, [0x10] = 1, [0x20] = 1,
+    [0x40] = 1, [0x80] = 1, [0x100] = 1, [0x200] = 1, [0x400] = 1, [0x800] = 1,
+    [0x1000] = 1, [0x2000] = 1, [0x4000] = 1, [0x8000] = 1, [0x10000] = 1,
+    [0x20000] = 1, [0x40000] = 1, [0x80000] = 1, [0x100000] = 1,
+    [0x200000] = 1, [0x400000] = 1, [0x800000] = 1, [0x1000000] = 1,
+  }
+  local small = Queue()
+  local before = tap.run("grep VmRSS /proc/" .. getpid() .. "/status")
+  small:put(t)
+  eq(small:get(), t)
+  local after = tap.run("grep VmRSS /proc/" .. getpid() .. "/status")
+  ok(after:match "%d+" - before:match "%d+" < 16384, after)
+end)
+
 test("after an error the next message is whole", function()
   local part = {}
   pcall(q.put, q, { part, part, coroutine.create(print) })

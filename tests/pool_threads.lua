@@ -177,3 +177,15 @@ tap.test("the script ends without close", function()
   ]]
   tap.eq({out, err, status}, {"1\n", "", 0})
 end)
+
+tap.test("bad lists of arguments", function()
+  local pool <close> = ThreadPool(1)
+  local list = setmetatable({}, {__len = function() error("len!", 0) end})
+  tap.fails("^len!", pool.apply, pool, print, list)
+  tap.fails("number expected", pool.starmap, pool, print, {{n = "x"}})
+  tap.fails("too many", pool.apply, pool, print, {n = 1e9})
+  local other <close> = ThreadPool {
+    processes = 1, initializer = print, initargs = {n = "x"}
+  }
+  tap.fails("number expected", other.apply, other, print)
+end)

@@ -156,6 +156,47 @@ test("signals that a killed process has taken do not come back", function()
   eq(s:acquire(true, 0.1), false)
 end)
 
+test("what was handed over is not given back", function()
+  local s = Semaphore(1)
+  local p = Process { target = function()
+    s:acquire()
+    sleep(100)
+  end }:start()
+  while s.value > 0 do sleep(0.001) end
+  s:release()
+  s:acquire()
+  p:kill()
+  p:join()
+  eq(s:acquire(true, 0.1), false)
+  local room, items = Semaphore(4), Semaphore(0)
+  p = Process { target = function()
+    while true do
+      room:acquire()
+      items:release()
+    end
+  end }:start()
+  for _ = 1, 10 do
+    items:acquire()
+    room:release()
+  end
+  while items.value < 4 do sleep(0.001) end
+  p:kill()
+  p:join()
+  eq({ room.value, items.value }, { 0, 4 })
+end)
+
+test("a guard that outlives its semaphore at the end", function()
+  local out, err, status = tap.lua [[
+    last = setmetatable({}, { __gc = function(f) coroutine.close(f.co) end })
+    s = Semaphore(1)
+    last.co = coroutine.create(function()
+      local _ <close> = s:guard()
+      coroutine.yield()
+    end)
+    coroutine.resume(last.co)]]
+  eq({ out, err, status }, { "", "", 0 })
+end)
+
 test("who ends by itself keeps what it has", function()
   local s = Semaphore(3)
   proc.run(function() s:acquire() end)

@@ -96,6 +96,7 @@ static int end(lua_State *L) {
 }
 
 void cr_process_live(lua_State *L) {
+  cr_thread_of(L)->deferred = false; /* it may be forked in a section */
   cr_interrupt_in_process(L);
   failed = interrupted = false;
   lua_settop(L, 1);

@@ -95,13 +95,18 @@ static bool step_pairs(struct cr_encoder *e, struct cr_frame *f) {
   return r == CR_HAS_PARTS && cr_encode_value(e);
 }
 
-/* Is the key of the pair on the stack one of the list, be it after a hole? */
+enum { HOLE = 64 };
+
+/* Is the key of the pair on the stack one of the list, be it after a hole? Not
+** after a large one, for the length of a table may be any number after which it
+** has nothing. */
 static bool is_element(lua_State *L, const struct cr_frame *f) {
   if (!lua_isinteger(L, -2)) return false;
   lua_Integer key = lua_tointegerx(L, -2, NULL),
               next = (lua_Integer)f->list + 1;
-  return key == next ||
-         (key > next && (lua_Unsigned)key <= lua_rawlen(L, f->base));
+  lua_Integer most = HOLE + f->list / 2;
+  return key == next || (key > next && key - next <= most &&
+                         (lua_Unsigned)key <= lua_rawlen(L, f->base));
 }
 
 /* Holes are elements, too: so the copy has the same length as the list. */

@@ -167,7 +167,9 @@ void cr_interrupt_install(lua_State *L) {
 }
 
 void cr_interrupt_in_process(lua_State *L) {
-  if (main_thread == NULL) catch_interrupts(L);
+  struct sigaction now;
+  sigaction(SIGINT, NULL, &now);
+  if (now.sa_handler != on_interrupt) catch_interrupts(L);
 }
 
 void cr_interrupt_remove(void) {

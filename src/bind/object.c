@@ -71,8 +71,8 @@ static int object__tostring(lua_State *L) {
 
 static int object__newindex(lua_State *L) {
   const char *field = luaL_tolstring(L, 2, NULL);
-  luaL_getmetafield(L, 1, "__name");
-  const char *name = lua_tostring(L, -1);
+  bool named = luaL_getmetafield(L, 1, "__name") == LUA_TSTRING;
+  const char *name = named ? lua_tostring(L, -1) : "object";
   return luaL_error(L, "cannot set field '%s' of a%s %s", field,
                     strchr("AEIOU", name[0]) != NULL ? "n" : "", name);
 }

@@ -58,10 +58,10 @@ void cr_output_shared(void) {
 void cr_write_all(int fd, const char *bytes, size_t n) {
   int err = 0;
   bool before = cr_patient;
-  cr_patient = true;
   while (n > 0 && err == 0) {
     size_t done = 0;
-    if (cr_fd_ready(fd, POLLOUT))
+    cr_patient = before || cr_fd_ready(fd, POLLOUT);
+    if (cr_patient)
       err = cr_write_unlocked(fd, bytes, n, &done);
     else
       err = cr_wait_fd(fd, POLLOUT, CR_FOREVER - 1);

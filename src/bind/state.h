@@ -27,7 +27,7 @@ uint32_t cr_heap_epoch(lua_State *L, const void *address);
 /* interrupt.c: Ctrl-C. The handler sets a flag and a trap (gil.h) and rings the
 ** main thread's alarm, so loops and sleeps end alike. */
 void cr_interrupt_install(lua_State *L);
-/* In a Process of a program that has its own way with Ctrl-C: not that. */
+/* In a Process of one that has another way with Ctrl-C: not that. */
 void cr_interrupt_in_process(lua_State *L);
 /* Back to what the program had. */
 void cr_interrupt_remove(void);
@@ -40,8 +40,8 @@ bool cr_is_interrupt(lua_State *L, int index);
 
 /* output.c: whole lines. From the first fork on, stdout is line by line. */
 void cr_output_shared(void);
-/* Writes all bytes to the fd in one piece as far as the system can. It is not
-** interrupted: what it says may be an error that came with an interrupt. */
+/* Writes all bytes to the fd in one piece as far as the system can. What need not
+** wait is written though an interrupt is pending: it may be the very error. */
 void cr_write_all(int fd, const char *bytes, size_t n);
 int cr_print(lua_State *L);
 /* iolib.c: puts our functions into Lua's io library, its file handles and

@@ -67,7 +67,7 @@ static bool is_inner_line(const char *line) {
 
 static char *copy_line(char *to, const char *line, size_t n) {
   const char *in = is_our_line(line) ? strstr(line, ": in ") : NULL;
-  if (in != NULL) {
+  if (in != NULL && (size_t)(in - line) < n) {
     size_t name = sizeof ours - 1; /* with the tab, without the slash */
     memmove(to, line, name);
     to += name;

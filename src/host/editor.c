@@ -134,9 +134,10 @@ static int cancel_key(void) {
 
 /* In a search Escape is followed by a key? Then readline, ending the search,
 ** calls itself for that one, and crashes when it means nothing. So the search is
-** ended first, by the other key that does so. */
+** ended first, by the other key that does so (if the user has not chosen any). */
 static int search_key(unsigned char key) {
-  if (key != ESCAPE || !RL_ISSTATE(RL_STATE_ISEARCH) || !look(ESCAPE_TIME))
+  if (key != ESCAPE || !RL_ISSTATE(RL_STATE_ISEARCH) ||
+      rl_variable_value("isearch-terminators") != NULL || !look(ESCAPE_TIME))
     return key;
   next_key = "\033";
   return '\n';

@@ -140,6 +140,14 @@ int cr_heap_take(struct cr_message_heap *h, const struct cr_heap_wakes *w,
   return some ? 0 : EAGAIN;
 }
 
+uint32_t cr_heap_takes(struct cr_message_heap *h,
+                       const struct cr_heap_wakes *w) {
+  lock(h, w);
+  uint32_t n = atomic_load(&h->puts) - count_of(h);
+  cr_rlock_release(&h->lock);
+  return n;
+}
+
 /* Nobody else can reach it. */
 void cr_heap_destroy(struct cr_message_heap *h) {
   cr_log_replay(&h->log);

@@ -35,6 +35,9 @@ int cr_heap_put(struct cr_message_heap *h, const struct cr_heap_wakes *w,
 /* EAGAIN: empty. */
 int cr_heap_take(struct cr_message_heap *h, const struct cr_heap_wakes *w,
                  bool wake, struct cr_message **out);
+/* How many were ever taken and not put again, mod 2^32. */
+uint32_t cr_heap_takes(struct cr_message_heap *h,
+                       const struct cr_heap_wakes *w);
 void cr_heap_destroy(struct cr_message_heap *h);
 void cr_heap_visit(struct cr_message_heap *h, const struct cr_visit *v);
 

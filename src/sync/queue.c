@@ -333,6 +333,11 @@ int cr_queue_unget(struct cr_queue *q, struct cr_packet *p) {
   while (side_lock(q, &s, CR_FOREVER) != 0)
     ;
   cr_patient = before;
+  if (state_of(q) & COUNTED) { /* meanwhile */
+    cr_rlock_release(&q->get_lock);
+    p->block = m;
+    return drop_returned(q, p);
+  }
   m->next = atomic_load(&q->returned);
   cr_log_add(&q->get_log, &q->returned, (uintptr_t)m);
   cr_log_add32(&q->get_log, &q->returned_count,
@@ -349,13 +354,20 @@ int cr_queue_unget(struct cr_queue *q, struct cr_packet *p) {
 
 /* ---- task_done, join, shutdown ---- */
 
+/* Items ever got and not given back, mod 2^32. */
+static uint32_t gets_of(struct cr_queue *q) {
+  struct cr_heap_wakes w = wakes_of(q);
+  if (!is_ring(q)) return cr_heap_takes(&q->heap, &w);
+  return cr_ring_items(cr_ring_head(&q->ring)) -
+         atomic_load(&q->returned_count);
+}
+
 /* Of how many items, ever put, is it to be reported that they are done? After
 ** an immediate shutdown of those that were got. */
 static uint32_t due(struct cr_queue *q) {
   uint32_t state = state_of(q);
   if (state & COUNTED) return atomic_load(&q->taken);
-  uint32_t left = state & IMMEDIATE ? cr_queue_size(q) : 0;
-  return puts_of(q) - left;
+  return state & IMMEDIATE ? gets_of(q) : puts_of(q);
 }
 
 /* (What was never got may have been reported.) */

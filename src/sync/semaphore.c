@@ -8,7 +8,8 @@
 ** Both numbers change together, at whatever instruction it is killed: under a
 ** lock, whose next holder finishes what was begun. Then the units are given back,
 ** but the count never rises above the first one by that: who only takes, as one
-** that waits for a signal, holds nothing.
+** that waits for a signal, holds nothing. And once somebody has released what he
+** had not acquired, nobody knows who holds what: nothing is given back then.
 */
 #include "synch.h"
 
@@ -28,6 +29,7 @@ struct cr_semaphore {
   uint32_t bounded; /* r/o: the first is the highest, too */
   cr_word wake;     /* the turnstile's holder sleeps here */
   cr_word starving; /* 1: he has long slept, do not overtake */
+  cr_word handed;   /* 1: units were released by others than who took them */
   /* The change in work, under the lock. */
   cr_word begun;
   uint32_t new_count, new_units;
@@ -109,7 +111,8 @@ static void give_back(struct cr_block *b, cr_word *units, bool killed) {
   lock(s); /* finishes what the dead one had begun */
   uint32_t count = atomic_load(&s->count), held = atomic_load(units);
   uint32_t room = count < s->first ? s->first - count : 0;
-  if (killed && (int32_t)held > 0) put(s, held < room ? held : room, units, 0);
+  if (killed && (int32_t)held > 0 && !atomic_load(&s->handed))
+    put(s, held < room ? held : room, units, 0);
   unlock(s);
 }
 
@@ -125,7 +128,8 @@ static bool take_of_dead(struct cr_semaphore *s, cr_word *units) {
   if (now - last < OFTEN ||
       !atomic_compare_exchange_strong(&looked, &last, now))
     return false;
-  return cr_reap_all() > 0 && take(s, units);
+  cr_reap_all();
+  return take(s, units);
 }
 
 /* ---- acquire and release ---- */
@@ -184,6 +188,8 @@ int cr_semaphore_release(struct cr_semaphore *s, uint32_t n, cr_word *units) {
   lock(s);
   uint32_t limit = s->bounded ? s->first : UINT32_MAX;
   bool fits = n <= limit - atomic_load(&s->count);
+  if (fits && units != NULL && (int32_t)(units_of(units) - n) < 0)
+    atomic_store(&s->handed, 1);
   if (fits) put(s, n, units, units_of(units) - n);
   unlock(s);
   return fits ? 0 : EOVERFLOW;
