@@ -261,7 +261,15 @@ tap.test("one begun before close may be read to its end", function()
   tap.eq(next_item(), nil)
 end)
 
+-- Pools that were dropped, here or by a test before, are gone.
+local function nobody_is_left()
+  collectgarbage()
+  collectgarbage()
+  tap.eventually(30, function() return #active_children() == 0 end)
+end
+
 tap.test("an iterator function may be read on after join", function()
+  nobody_is_left()
   local pool = Pool(2)
   local i = 0
   local next_item = pool:imap(double, function()
@@ -280,6 +288,7 @@ tap.test("an iterator function may be read on after join", function()
 end)
 
 tap.test("an iterator without an end is no obstacle to join", function()
+  nobody_is_left()
   local pool = Pool(2)
   local i = 0
   local next_item, _, _, closer = pool:imap_unordered(double, function()
@@ -296,6 +305,7 @@ tap.test("an iterator without an end is no obstacle to join", function()
 end)
 
 tap.test("workers leave when what is not read yet is dropped", function()
+  nobody_is_left()
   local function read_some()
     local pool = Pool(2)
     local next_item = pool:imap(double, function() return 1 end)
@@ -307,9 +317,7 @@ tap.test("workers leave when what is not read yet is dropped", function()
     for i = 2, 100 do tap.eq({next_item()}, {i, 2}) end
   end
   read_some()
-  collectgarbage()
-  collectgarbage()
-  tap.eventually(30, function() return #active_children() == 0 end)
+  nobody_is_left()
 end)
 
 tap.test("join waits for another thread that reads", function()
