@@ -19,6 +19,7 @@ enum { SHUT = 1, IMMEDIATE = 2, COUNTED = 4 }; /* bits of state */
 enum {
   BUSY_TIME = 10000000,   /* ns that a no-wait call waits for a lock that is in
                              use, not slept on */
+  BUSY_LOOK = 100000,     /* ns until it looks again, at first */
   DRAIN_TIME = 1000000000 /* ns that a shutdown does */
 };
 
@@ -168,16 +169,27 @@ static struct side putting(struct cr_queue *q) {
                        can_put};
 }
 
-/* Takes a side's lock: 0, EAGAIN (deadline), EINTR. A call that does not want
-** to wait still waits for a lock that is merely in use. */
+/* For a call that does not want to wait: it waits for a lock that is merely in
+** use. Who has it may also go to sleep with it, of which nobody is told: so it
+** looks now and then whether there is something left to come for. */
+static int lock_in_use(struct cr_queue *q, const struct side *s) {
+  int64_t now = cr_now(), until = now + BUSY_TIME, slice = BUSY_LOOK;
+  int err = ETIMEDOUT;
+  while (err == ETIMEDOUT && now < until && s->ready(q)) {
+    err = cr_rlock_acquire(s->lock, now + slice);
+    slice *= 2;
+    now = cr_now();
+  }
+  return err;
+}
+
+/* Takes a side's lock: 0, EAGAIN (deadline), EINTR. */
 static int side_lock(struct cr_queue *q, const struct side *s,
                      int64_t deadline) {
   int err = cr_rlock_try(s->lock);
-  if (err == EBUSY && deadline == 0) {
-    if (!s->ready(q)) return EAGAIN;
-    deadline = cr_now() + BUSY_TIME;
-  }
-  if (err == EBUSY) err = cr_rlock_acquire(s->lock, deadline);
+  if (err == EBUSY)
+    err = deadline == 0 ? lock_in_use(q, s)
+                        : cr_rlock_acquire(s->lock, deadline);
   if (err == EOWNERDEAD) {
     cr_log_recover(s->log, s->wakes);
     err = 0;
