@@ -1,9 +1,11 @@
 /* Tray. See tray.h.
 **
 ** `tail` and `taken` are running byte positions in a lane, each written by one
-** side only. An entry does not wrap around: where the end of the ring is too
-** near, a filler comes first. Who wakes may die at it: the bell is a wake word
-** (rlock.h), and the death of a worker wakes its parent anyway.
+** side only. Either side looks at the other's only when what it saw the last
+** time is used up: each look costs both of them a cache miss. An entry does not
+** wrap around: where the end of the ring is too near, a filler comes first. Who
+** wakes may die at it: the bell is a wake word (rlock.h), and the death of a
+** worker wakes its parent anyway.
 */
 #include "tray.h"
 
@@ -17,9 +19,11 @@ enum { RING = 1 << 15 };  /* bytes of a lane */
 
 struct lane {
   _Alignas(64) cr_word tail;  /* by the worker */
-  cr_word room;               /* it sleeps here when the ring is full */
+  uint32_t taken_seen;        /* its own: `taken` as it saw it last */
   _Atomic(int64_t) begun;     /* ns; 0: nothing timed runs; DOOMED */
   _Alignas(64) cr_word taken; /* by the owner */
+  uint32_t tail_seen;         /* its own: `tail` as it saw it last */
+  cr_word room;               /* the worker sleeps here when the ring is full */
   _Alignas(64) unsigned char ring[RING];
 };
 
@@ -35,6 +39,7 @@ static void lane_init(struct lane *l) {
   atomic_store(&l->taken, 0);
   atomic_store(&l->room, 0);
   atomic_store(&l->begun, 0);
+  l->taken_seen = l->tail_seen = 0;
 }
 
 struct cr_tray *cr_tray_new(uint32_t n) {
@@ -82,8 +87,14 @@ static uint32_t need_of(uint32_t tail, uint32_t space) {
   return left < space ? left + space : space;
 }
 
+static bool had_room(const struct lane *l, uint32_t tail, uint32_t need) {
+  return RING - (tail - l->taken_seen) >= need;
+}
+
 static bool has_room(struct lane *l, uint32_t tail, uint32_t need) {
-  return RING - (tail - atomic_load(&l->taken)) >= need;
+  if (had_room(l, tail, need)) return true;
+  l->taken_seen = atomic_load(&l->taken);
+  return had_room(l, tail, need);
 }
 
 static int wait_for_room(struct lane *l, uint32_t tail, uint32_t need) {
@@ -149,13 +160,14 @@ static void advance(struct lane *l, uint32_t taken) {
 
 const struct cr_entry *cr_lane_peek(struct cr_tray *t, uint32_t lane) {
   struct lane *l = &t->lane[lane];
-  while (has_entry(l)) {
+  for (;;) {
     uint32_t taken = atomic_load_explicit(&l->taken, memory_order_relaxed);
+    if (l->tail_seen == taken) l->tail_seen = atomic_load(&l->tail);
+    if (l->tail_seen == taken) return NULL;
     const struct cr_entry *e = entry_at(l, taken);
     if (e->kind != FILLER) return e;
     advance(l, taken + e->length);
   }
-  return NULL;
 }
 
 void cr_lane_drop(struct cr_tray *t, uint32_t lane) {
