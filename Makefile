@@ -151,7 +151,7 @@ $(BUILD)/liblua.a: Makefile
 $(BUILD)/cluarun: $(HOST_OBJECTS) $(BUILD)/libcluarun.a $(BUILD)/liblua.a
 	$(call say,LINK,$@)$(CC) -o $@ $(HOST_OBJECTS) $(BUILD)/libcluarun.a \
 	  $(ALL_LDFLAGS) -Wl,-E -Wl,--whole-archive $(BUILD)/liblua.a \
-	  -Wl,--no-whole-archive -lreadline -lm -ldl
+	  -Wl,--no-whole-archive -lm -ldl
 
 PC = { echo 'prefix=$(PREFIX)'; echo 'libdir=$${prefix}/lib'; \
   echo 'includedir=$${prefix}/include'; echo; echo 'Name: cluarun'; \

@@ -294,6 +294,23 @@ test("TERM=dumb: plain lines, no escape sequences", function(s)
   tap.eq({ s:wait() }, { "exit", 0 })
 end, { env = { "TERM=dumb" } })
 
+tap.test("a readline that cannot be loaded: it says so and reads plain lines",
+  function()
+    local folder = session.home .. "/lib"
+    os.execute("mkdir " .. folder)
+    for version = 7, 12 do
+      assert(io.open(folder .. "/libreadline.so." .. version, "w")):close()
+    end
+    local s <close> = session.start {
+      env = { "LD_LIBRARY_PATH=" .. folder },
+    }
+    tap.ok(s.text:find "cluarun: no line editing: [^\n]*libreadline", s.text)
+    s:send "1 + 1\r"
+    s:expect "\n2\n> $"
+    s:send(CTRL_D)
+    tap.eq({ s:wait() }, { "exit", 0 })
+  end)
+
 tap.test("a pipe on stdin: a script, or plain lines with -i", function()
   local out, err, status = tap.run(tap.program, "print(1) x = 2\nprint(x)")
   tap.eq(out, "1\n2\n")

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <readline/readline.h>
+#include "readline_names.h"
 
 static char *prompt2;
 static size_t prompt2_length;

@@ -14,11 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <readline/readline.h>
-
 #include "editor.h"
 #include "folder.h"
 #include "history.h"
+#include "readline_names.h"
 #include "relay.h"
 #include "screen.h"
 
@@ -282,6 +281,14 @@ static bool is_usable(void) {
          term[0] != '\0' && strcmp(term, "dumb") != 0;
 }
 
+/* Without it lines are read as they are when the terminal cannot do better. */
+static bool can_edit(void) {
+  const char *problem = lazy_readline_load();
+  if (problem != NULL)
+    fprintf(stderr, "cluarun: no line editing: %s\n", problem);
+  return problem == NULL;
+}
+
 static bool open_terminal(void) {
   static const struct relay_prompt prompt = {editor_is_shown, editor_hide,
                                              editor_show};
@@ -303,7 +310,7 @@ int console_open(lua_State *L) {
       {"read", console_read},   {"remember", console_remember},
       {"width", console_width}, {NULL, NULL},
   };
-  if (is_open || !is_usable() || !open_terminal()) return 0;
+  if (is_open || !is_usable() || !can_edit() || !open_terminal()) return 0;
   luaL_newlib(L, functions);
   lua_pushstring(L, history_open());
   lua_setfield(L, -2, "warning");

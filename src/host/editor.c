@@ -18,10 +18,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include <readline/history.h>
-#include <readline/readline.h>
-
 #include "block.h"
+#include "readline_names.h"
 #include "relay.h"
 #include "screen.h"
 

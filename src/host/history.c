@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <readline/history.h>
+#include "readline_names.h"
 
 /* Entries to keep, and how many more make it worth to drop the oldest. */
 enum { KEEP = 5000, MORE = 1000, PATH = 4096, MESSAGE = PATH + 200 };

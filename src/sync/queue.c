@@ -188,8 +188,8 @@ static int side_lock(struct cr_queue *q, const struct side *s,
                      int64_t deadline) {
   int err = cr_rlock_try(s->lock);
   if (err == EBUSY)
-    err = deadline == 0 ? lock_in_use(q, s)
-                        : cr_rlock_acquire(s->lock, deadline);
+    err =
+        deadline == 0 ? lock_in_use(q, s) : cr_rlock_acquire(s->lock, deadline);
   if (err == EOWNERDEAD) {
     cr_log_recover(s->log, s->wakes);
     err = 0;
