@@ -21,6 +21,7 @@ local AHEAD = 128 -- items that a worker may have, but two messages at least
 local EARLY = 20 -- deaths in a row before a worker was ready, for so many
 local EARLY_TIME = 5 -- seconds: the machine may be slow, the killer fast
 local RETRY = 0.05 -- seconds after a fork that failed
+local AGAIN = 0.001 -- seconds until a message is taken back after all
 local PAYLOAD = 6 -- place in a message: what comes before are numbers
 local TASKS = 64 -- so many are submitted before their results are looked at
 
@@ -167,7 +168,14 @@ local function idlest(lanes)
   return best
 end
 
--- Takes a message back from the worker that has the most.
+-- It will be tried again, by whoever looks after the pool.
+local function put_off(self)
+  self.contended = true
+  self.section:ring()
+end
+
+-- Takes a message back from the worker that has the most, unless that is just
+-- about to take one.
 local function steal(self)
   local victim
   for _, lane in ipairs(self.lanes) do
@@ -176,7 +184,8 @@ local function steal(self)
     end
   end
   if not victim then return nil end
-  local packet, id = core.pop(victim.tasks)
+  local packet, id = core.pop(victim.tasks, true)
+  if packet == false then put_off(self) end
   if not packet then return nil end
   local i = 1
   while victim[i].id ~= id do i = i + 1 end
@@ -387,8 +396,7 @@ end
 -- ---- time ----
 
 -- Ends items that take too long; returns when to look again.
-local function look_at_times(self)
-  local due
+local function look_at_times(self, due)
   for _, lane in ipairs(self.lanes) do
     local limit = lane[1] and lane[1].job.timeout
     if limit and lane.process and not lane.doomed then
@@ -444,10 +452,11 @@ function Crew:pump()
   if self.dropped then self:cancel_dropped() end
   look_for_deaths(self)
   if self.state == "ended" then return nil end
+  self.contended = false
   self:feed()
   let_leave(self)
-  local due
-  if self.timed > 0 then due = look_at_times(self) end
+  local due = self.contended and monotonic() + AGAIN or nil
+  if self.timed > 0 then due = look_at_times(self, due) end
   if self.vacant then due = look_at_vacant(self, due) end
   return due
 end
@@ -478,7 +487,7 @@ end
 function Crew.new(n, options)
   local self = Base.new(Crew, {
     name = "Pool", size = n, tray = core.tray(n), lanes = {}, last_id = 0,
-    made = 0, early = 0, fresh = 0, ended = count_ended(),
+    made = 0, early = 0, fresh = 0, ended = count_ended(), contended = false,
     initializer = options.initializer, initargs = options.initargs,
     maxtasks = options.maxtasksperchild
   })

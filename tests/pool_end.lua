@@ -287,6 +287,32 @@ tap.test("an interrupt while a pool is made leaves nobody behind", function()
   end
 end)
 
+tap.test("a worker does not inherit an interrupt of who forks it", function()
+  local out, err = tap.lua [[
+    local pool = Pool(1)
+    local asked = false
+    local function interrupt_where_workers_are_replaced()
+      local where = debug.getinfo(2, "S").short_src
+      if asked or not where:find "poolcrew" then return end
+      if not debug.traceback():find "bury" then return end
+      asked = true
+      current_thread():interrupt "enough"
+    end
+    Thread {target = function()
+      debug.sethook(interrupt_where_workers_are_replaced, "l")
+      local ok, err
+      repeat -- the pool's own thread may have replaced it
+        ok, err = pcall(pool.apply, pool, function() kill(getpid(), "KILL") end)
+      until asked
+      debug.sethook()
+      print(ok, err)
+    end}:start():join()
+    print(pool:apply(math.abs, {-1}))
+  ]]
+  tap.eq(out, "false\tenough\n1\n")
+  tap.eq(err, "")
+end)
+
 tap.test("an interrupted thread leaves the pool to the others", function()
   local pool <close> = Pool(2)
   local begun = Semaphore(0)

@@ -143,8 +143,11 @@ bool cr_is_interrupt(lua_State *L, int index) {
   return line >= n && memcmp(text + line - n, message, n) == 0;
 }
 
-/* The thread that forks is the child's main thread. */
+/* The thread that forks is the child's main thread. What another thread asked of
+** it was meant for the parent's. */
 static void in_child(void) {
+  for (struct cr_thread *t = cr_thread_self; t != NULL; t = t->outer)
+    t->asked = false;
   main_os_thread = pthread_self();
   if (main_thread != NULL) main_thread = cr_thread_self;
   cr_dump_wanted = NULL;

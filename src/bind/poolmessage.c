@@ -131,12 +131,16 @@ static int make_list(lua_State *L) {
   return 1;
 }
 
-/* pop(queue) -> packet or list of the values, the first value | nil: does not
-** wait. */
+/* pop(queue [, at_once]) -> packet or list of the values, the first value | nil:
+** does not wait; `at_once`: not even for another who is just getting one, which
+** gives false. */
 static int message_pop(lua_State *L) {
   struct cr_queue *q = cr_check_channel(L, 1);
+  int64_t deadline = lua_toboolean(L, 2) ? CR_AT_ONCE : 0;
   struct cr_packet p;
-  if (cr_queue_get(q, &p, 0) != 0) return 0;
+  int err = cr_queue_get(q, &p, deadline);
+  if (err == EBUSY) lua_pushboolean(L, false);
+  if (err != 0) return err == EBUSY;
   lua_Integer n = number_of(L, &p);
   with_packet(L, has_objects(&p) ? make_list : make_packet, &p);
   lua_pushinteger(L, n);

@@ -187,6 +187,7 @@ static int lock_in_use(struct cr_queue *q, const struct side *s) {
 static int side_lock(struct cr_queue *q, const struct side *s,
                      int64_t deadline) {
   int err = cr_rlock_try(s->lock);
+  if (err == EBUSY && deadline == CR_AT_ONCE) return EBUSY;
   if (err == EBUSY)
     err =
         deadline == 0 ? lock_in_use(q, s) : cr_rlock_acquire(s->lock, deadline);
@@ -201,7 +202,7 @@ static int side_lock(struct cr_queue *q, const struct side *s,
 static int side_wait(struct cr_queue *q, const struct side *s,
                      int64_t deadline) {
   if (s->ready(q)) return 0;
-  if (deadline == 0) return EAGAIN;
+  if (deadline <= 0) return EAGAIN;
   struct cr_spin spin;
   int err = 0;
   cr_spin_start(&spin);

@@ -9,6 +9,8 @@
 **   EINVAL     task_done called too often
 **   EDOM       PriorityQueue: keys that cannot be compared (nothing was put)
 ** Deadlines are ns on CLOCK_MONOTONIC; 0 is "do not wait", CR_FOREVER none.
+** With 0 a call still waits a moment for who is at work on that side, since
+** what is there must be got; with CR_AT_ONCE it gives up (EBUSY).
 */
 #ifndef CR_QUEUE_H
 #define CR_QUEUE_H
@@ -22,6 +24,7 @@ struct cr_queue;
 /* A new queue in limbo, maxsize 0 for none; NULL when memory is exhausted. */
 struct cr_queue *cr_queue_new(enum cr_queue_kind kind, uint32_t maxsize);
 
+enum { CR_AT_ONCE = -1 };
 int cr_queue_put(struct cr_queue *q, struct cr_packet *p, int64_t deadline);
 int cr_queue_get(struct cr_queue *q, struct cr_packet *p, int64_t deadline);
 /* Gives back a packet that was got and could not be read: it is the next one to
