@@ -148,13 +148,20 @@ static size_t slabs_size(const struct cr_heap *h) {
   return whole_pages(h->span / SLAB * sizeof(struct slab));
 }
 
+/* Mapped anew rather than unprotected, so that valgrind sees it as well. */
+static bool make_usable(void *at, size_t size) {
+  return mmap(at, size, PROT_READ | PROT_WRITE,
+              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+              0) != MAP_FAILED;
+}
+
 /* Makes the next stretch usable. */
 static bool extend(struct cr_heap *h) {
   size_t step = h->step;
   if (step > h->span - h->usable) step = h->span - h->usable;
   if (step < SLAB) return false;
   unsigned char *at = (unsigned char *)h + h->usable;
-  if (mprotect(at, step, PROT_READ | PROT_WRITE) != 0) return false;
+  if (!make_usable(at, step)) return false;
   if (h->usable >= HUGE_FROM) madvise(at, step, MADV_HUGEPAGE);
   __lsan_register_root_region(at, step);
   h->usable += step;
@@ -419,7 +426,7 @@ static struct cr_heap *reserve(size_t span) {
   if (p == MAP_FAILED) return NULL;
   size_t before = -(uintptr_t)p & (HUGE - 1);
   struct cr_heap *h = (void *)(p + before);
-  if (mprotect(h, FIRST_STEP, PROT_READ | PROT_WRITE) != 0) {
+  if (!make_usable(h, FIRST_STEP)) {
     munmap(p, span + HUGE);
     return NULL;
   }
