@@ -25,10 +25,10 @@ local function start_killer(n, state, pause)
       for _, p in ipairs(active_children()) do
         if p.name:find "^PoolWorker" then list[#list + 1] = p end
       end
-      local victim = #list > 0 and list[math.random(#list)]
-      if victim and pcall(kill, victim.pid, "KILL") then
-        state.kills = state.kills + 1
-        state.killed[victim.pid] = true
+      local victim = #list > 0 and list[math.random(#list)].pid
+      if victim then
+        state.killed[victim] = true -- before others can see it dead
+        if pcall(kill, victim, "KILL") then state.kills = state.kills + 1 end
       end
       sleep(math.random() * pause)
     end

@@ -190,7 +190,13 @@ local function busy_finalizers(n)
       pcall(error, t)
     end })
   end
-  for _ = 1, 4 do collectgarbage() end
+  -- One that lives again was in the hands of the thread whose collection it
+  -- was: where that was interrupted an old copy may hold it for a while.
+  local rounds = 0
+  repeat
+    rounds = rounds + 1
+    collectgarbage()
+  until rounds >= 4 and count == 4 * n * 5 or rounds > 1000
   eq(count, 4 * n * 5)
   eq(#revived, 4 * n)
   eq(next(weak_values), nil)
