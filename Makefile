@@ -5,6 +5,7 @@
 #   make docs          build/docs: the reference, definitions for editors
 #   make test          every test; `make check` adds lint
 #   make SANITIZER=address,undefined test        (or thread) in a build of its own
+#   make valgrind      the tests under valgrind
 #   make MINUTES=60 soak   the search for rare failures; `make fuzz` for bad input
 #
 # Everything generated lies in build/. V=1 shows the commands.
@@ -29,7 +30,7 @@ VERSION = 0.1.0
 SONAME = libcluarun.so.0
 BUILDING = make gcc binutils libc6-dev pkg-config liblua5.4-dev libreadline-dev
 PACKAGES = $(BUILDING) lua5.4 lua-check clang clang-format clang-tidy cppcheck \
-  clang-19 libclang-rt-19-dev perl procps python3-minimal util-linux
+  clang-19 libclang-rt-19-dev perl procps python3-minimal util-linux valgrind
 
 # Flags. pkg-config is asked late, so that `make deps` can install it first.
 BUILD = build$(addprefix /,$(SANITIZER))
@@ -208,6 +209,15 @@ PROVE = prove --norc --merge --timer --failures --comments -j$(JOBS) \
 test: all docs $(C_TESTS) $(FUZZ_REPLAYS) $(BUILD)/tests/pty.so
 	$(Q)$(PROVE) $(LUA_TESTS) $(C_TESTS) $(FUZZ_REPLAYS) | awk -f tests/lib/count.awk
 
+# What does not take too long there: the test programs and what they fork.
+VALGRIND = valgrind -q --leak-check=no --error-exitcode=99
+VALGRIND_TESTS = $(patsubst %,tests/%.lua,array barrier condition errors event \
+  fork lock local pipe pool process rlock semaphore thread thread_sync value wait)
+valgrind:
+	$(Q)$(MAKE) --no-print-directory RUN='$(VALGRIND)' FUZZ_REPLAYS= \
+	  LUA_TESTS='$(VALGRIND_TESTS)' C_TESTS='$(filter-out %/watch,$(C_TESTS))' \
+	  test
+
 # The reference, and definitions for lua-language-server.
 docs: $(BUILD)/docs/reference.md $(BUILD)/docs/cluarun.d.lua
 $(BUILD)/docs/reference.md: FORM = markdown
@@ -343,7 +353,7 @@ format:
 clean:
 	rm -rf build
 
-.PHONY: all docs test check lint analyze objects step torture soak fuzz corpus fuzzers \
+.PHONY: all docs test valgrind check lint analyze objects step torture soak fuzz corpus fuzzers \
   bench demo deps \
   install uninstall format clean
 .DELETE_ON_ERROR:

@@ -10,6 +10,6 @@ while [ $n -gt 0 ]; do
   n=$((n - 1))
 done
 case $test in
-*.lua) exec $wrapper timeout -k 5 300 "$build/cluarun" "$test" ;;
-*) exec $wrapper timeout -k 5 300 "$test" ;;
+*.lua) exec timeout -k 5 300 $wrapper "$build/cluarun" "$test" ;;
+*) exec timeout -k 5 300 $wrapper "$test" ;;
 esac
