@@ -374,8 +374,13 @@ local function call_all(self)
     local call = self:enter(next_call)
     if not call then return end
     call.begun = true
-    xpcall(call.job.give, report, call.job, call.f)
-    if not self:is_own() then return end -- it has forked
+    local ok, err = xpcall(call.job.give, function(problem)
+      return self:is_own() and report(problem) or problem
+    end, call.job, call.f)
+    if not self:is_own() then -- it has forked
+      if not ok then error(err, 0) end
+      return
+    end
   end
 end
 
@@ -383,7 +388,10 @@ end
 -- has broken is not tried for ever.
 local function keep_calling(self)
   local tries = 0
-  while not pcall(call_all, self) do
+  while true do
+    local ok, err = pcall(call_all, self)
+    if ok then return end
+    if not self:is_own() then error(err, 0) end
     check_section(self)
     if self.state == "ended" then tries = tries + 1 end
     if tries > 2 then return leave_calls(self) end
@@ -456,6 +464,7 @@ end
 --- Not in a section: until all is done, and all workers have left. They stay
 -- for what is parked.
 function Base:join()
+  if self.over then return end
   repeat
     local soon = settle_streams(self) and monotonic() + 0.1 or nil
   until self:drive(is_over, self, soon)
@@ -469,11 +478,12 @@ end
 function Base.join_threads()
 end
 
---- At the end of the script.
+--- At the end of the script: what is left of a pool ends with the process.
 function Base.end_all()
   for crew in pairs(crews) do
-    if crew:is_own() and crew.state ~= "ended" then
+    if crew:is_own() then
       pcall(crew.enter, crew, crew.give_up, core.lost "the script has ended")
+      crew.over = true
     end
   end
 end

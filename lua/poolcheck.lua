@@ -3,6 +3,7 @@
 local M = {}
 
 local SHORTEST = 1e-3 -- seconds that an item may run
+local MOST = 1000000 -- arguments
 
 -- The first level of the stack that is neither our own code nor C.
 local function caller()
@@ -131,6 +132,17 @@ function M.options(value, argument, name)
   return options
 end
 
+-- The number of arguments that a list may say it has. The rest is known only
+-- where it is read: reading may run what is the list's own.
+local function check_count(args, what, argument, name)
+  local n = rawget(args, "n")
+  if n == nil then return end
+  local whole = type(n) == "number" and math.tointeger(n)
+  if whole and whole >= 0 and whole <= MOST then return end
+  M.bad(argument, name, "%s must be a number of arguments, got %s", what,
+    tostring(n))
+end
+
 local of_pool = {
   processes = true, initializer = true, initargs = true,
   maxtasksperchild = true
@@ -146,6 +158,7 @@ function M.pool_options(options, name)
   if args ~= nil and type(args) ~= "table" then
     M.bad(1, name, "initargs must be a table, got %s", type_of(args))
   end
+  if args then check_count(args, "initargs.n", 1, name) end
   local most = options.maxtasksperchild
   if most ~= nil then most = M.count(most, "maxtasksperchild", 1, name) end
   return {initializer = f, initargs = args, maxtasksperchild = most}
@@ -157,6 +170,7 @@ function M.arguments(value, argument, name)
     M.bad(argument, name, "a list of arguments expected, got %s",
       type_of(value))
   end
+  if value then check_count(value, "args.n", argument, name) end
   return value or {}
 end
 
@@ -184,6 +198,7 @@ function M.lists(source, total, argument, name)
       M.bad(argument, name, "a list of arguments expected at [%d], got %s", i,
         type_of(item))
     end
+    check_count(item, ("[%d].n"):format(i), argument, name)
   end
 end
 

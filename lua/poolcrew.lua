@@ -64,9 +64,17 @@ local function restart(self, lane)
   self:break_down(err)
 end
 
+-- A process that is closed was so by the end of the state: a finalizer calls.
+local function exitcode(process) return process.exitcode end
+
+local function has_ended(process)
+  local ok, code = pcall(exitcode, process)
+  return not ok or code
+end
+
 function Crew:dismiss()
   for _, lane in ipairs(self.lanes) do
-    if lane.process then lane.process:kill() end
+    if lane.process then pcall(lane.process.kill, lane.process) end
   end
 end
 
@@ -389,7 +397,7 @@ local function look_for_deaths(self)
   self.ended = ended
   for _, lane in ipairs(self.lanes) do
     local process = lane.process
-    if process and process.exitcode then bury(self, lane) end
+    if process and has_ended(process) then bury(self, lane) end
   end
 end
 

@@ -104,27 +104,40 @@ local function step(self, me)
     return false
   end
   local results = table.pack(call(job, item))
-  if not self:is_own() then return true end
+  if not self:is_own() then
+    if not results[1] then error(results[2], 0) end
+    return true
+  end
   self:enter(record, me, table.unpack(results, 1, results.n))
   return false
 end
 
+-- Returns whether this is still a worker, not what the initializer has forked.
 local function initialise(self)
   local f, args = self.initializer, self.initargs or {}
-  if not f then return end
+  if not f then return true end
   local ok, err = check.xpcall(f, handler, args)
-  if not ok and self:is_own() then self:enter(self.break_down, err) end
+  local own = self:is_own()
+  if not ok and own then
+    self:enter(self.break_down, err)
+  elseif not ok then
+    error(err, 0)
+  end
+  return own
 end
 
 local function steps(self, me)
   repeat until step(self, me)
 end
 
--- A late interrupt is for an item that is over.
+-- A late interrupt is for an item that is over; an error of what an item has
+-- forked is its thread's.
 local function work(self, me)
-  initialise(self)
-  while not pcall(steps, self, me) do
-    if not self:is_own() then return end
+  if not initialise(self) then return end
+  while true do
+    local ok, err = pcall(steps, self, me)
+    if ok then return end
+    if not self:is_own() then error(err, 0) end
     if me.running then
       pcall(self.enter, self, record, me, false, primitives.TimeoutError)
     end

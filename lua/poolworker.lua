@@ -70,9 +70,10 @@ local function initialise(f, args, say)
     return ("%s\nin Process %s (pid %d), %s"):format(e,
       primitives.current_process().name, primitives.getpid(), check.traceback())
   end, args)
-  if core.self() ~= me then return false end
-  if not ok then say(core.UNFIT, err) end
-  return ok
+  local own = core.self() == me
+  if not ok and own then say(core.UNFIT, err) end
+  if not ok and not own then core.fail(err) end
+  return ok and own
 end
 
 return function(tray, lane, tasks, functions, large, initializer, initargs)

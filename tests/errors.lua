@@ -74,8 +74,8 @@ test("a raised one is what pcall gives", function()
 end)
 
 test("an uncaught one is shown", function()
-  local _, err, status = tap.lua "Queue():get(false)"
-  ok(err:find "queue is empty", err)
+  local _, err, status = tap.lua "\nQueue():get(false)"
+  ok(err:find "queue is empty\nstack traceback:\n.*:2: in main chunk", err)
   eq(status, 1)
 end)
 

@@ -182,10 +182,45 @@ tap.test("bad lists of arguments", function()
   local pool <close> = ThreadPool(1)
   local list = setmetatable({}, {__len = function() error("len!", 0) end})
   tap.fails("^len!", pool.apply, pool, print, list)
-  tap.fails("number expected", pool.starmap, pool, print, {{n = "x"}})
-  tap.fails("too many", pool.apply, pool, print, {n = 1e9})
-  local other <close> = ThreadPool {
-    processes = 1, initializer = print, initargs = {n = "x"}
-  }
-  tap.fails("number expected", other.apply, other, print)
+  local far = setmetatable({}, {__len = function() return 1 << 40 end})
+  tap.fails("too many", pool.apply, pool, print, far)
 end)
+
+for _, make in ipairs {Pool, ThreadPool} do
+  tap.test("bad numbers of arguments", function()
+    local pool <close> = make(1)
+    local function bad(argument, what, n)
+      return ("bad argument #%d .*%s must be a number of arguments, got %s")
+        :format(argument, what, n)
+    end
+    tap.fails(bad(2, "args[.]n", "%-1"), pool.apply, pool, print, {n = -1})
+    tap.fails(bad(2, "args[.]n", "x"), pool.apply_async, pool, print, {n = "x"})
+    tap.fails(bad(2, "args[.]n", "1"), pool.apply, pool, print, {n = 1e9})
+    tap.fails(bad(2, "%[2%][.]n", "x"), pool.starmap, pool, print,
+      {{1}, {n = "x"}})
+    tap.fails(bad(1, "initargs[.]n", "1.5"), make,
+      {processes = 1, initializer = print, initargs = {n = 1.5}})
+  end)
+
+  tap.test("the error of what a task has forked is reported", function()
+    local out, err = tap.lua((make == Pool and "make = Pool\n"
+      or "make = ThreadPool\n") .. [[
+      local q = Queue()
+      local function task(x)
+        local pid = fork()
+        if pid == 0 then error("in task " .. x) end
+        return select(3, wait(pid))
+      end
+      local function initializer() q:put(task "I") end
+      local pool <close> = make {processes = 1, initializer = initializer}
+      print(q:get(), pool:apply(task, {"T"}))
+      pool:apply_async(math.abs, {1}, function() q:put(task "C") end)
+      print(q:get())
+    ]])
+    tap.eq(out, "1\t1\n1\n")
+    for _, which in ipairs {"I", "T", "C"} do
+      local _, n = err:gsub("in task " .. which, "")
+      tap.eq(n, 1, err)
+    end
+  end)
+end

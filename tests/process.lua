@@ -396,6 +396,62 @@ tap.test("children flush, and run none of the parent's finalizers", function()
   tap.eq(f:read "a", "end\nexit\nparent\nfinalizer\n")
 end)
 
+tap.test("finalizers that come after a Process's own find it closed", function()
+  local out, err, status = tap.lua [[
+    local function ask(o)
+      print(pcall(o.process.join, o.process))
+      print(o.process, pcall(o.process.result, o.process))
+    end
+    AtEnd = setmetatable({}, {__gc = ask})
+    AtEnd.process = Process {target = print, args = {"work"}}:start()
+    AtEnd.process:join()
+    local o = setmetatable({}, {__gc = ask})
+    o.process = Process {target = math.abs, args = {-1}}:start()
+    o.process:join()
+    o = nil
+    collectgarbage()
+  ]]
+  tap.eq(err, "")
+  tap.eq(status, 0)
+  tap.eq(out, "work\n" .. ([[
+false	cannot join a closed process
+<Process(Process-2, closed)>	false	cannot get the result of a closed process
+]] .. [[
+false	cannot join a closed process
+<Process(Process-1, closed)>	false	cannot get the result of a closed process
+]]))
+end)
+
+tap.test("finalizers at the end may end pools and the program", function()
+  local out, err, status = tap.lua [[
+    local function finally(make, how)
+      local o = setmetatable({}, {__gc = function(self)
+        self.pool[how](self.pool)
+        self.pool:join()
+        print(how)
+      end})
+      o.pool = make(1)
+      return o
+    end
+    A, B = finally(Pool, "terminate"), finally(ThreadPool, "close")
+    C = setmetatable({}, {__gc = function() os.exit(4, true) end})
+    D = finally(Pool, "close")
+  ]]
+  tap.eq({out, err, status}, {"close\n", "", 4})
+end)
+
+tap.test("a child forked in a child reports with a traceback", function()
+  local out, err = tap.lua [[
+    Process {target = function()
+      local pid = fork()
+      if pid == 0 then error "inner" end
+      print(select(3, wait(pid)))
+    end}:start():join()
+  ]]
+  tap.eq(out, "1\n")
+  tap.ok(err:find ":3: inner\nstack traceback:\n.*:3: in function", err)
+end)
+
 tap.test("no zombies, no leaks", function()
   for _ = 1, 300 do Process { target = function() return {} end }:start() end
   local last = start(function() end)

@@ -537,6 +537,11 @@ test("a request to stop that got lost comes again", function()
   switch_interval(0.005)
 end)
 
+test("Timer checks the number of arguments", function()
+  fails("bad argument #3 to 'Timer' %(args.n must be a number of arguments",
+    Timer, 1, print, { n = -1 })
+end)
+
 test("Timer", function()
   local before = monotonic()
   local t = Timer(0.03, function(...) return monotonic(), ... end,

@@ -87,6 +87,14 @@ test("bad arguments", function()
   fails("empty", wait_any, {})
   fails("table", wait_any)
   fails("cannot wait for a number %(at %[1%]%)", wait_any, { 1 })
+  local a = Pipe()
+  a:close()
+  fails("cannot wait for a closed Pipe %(at %[1%]%)", wait_any, { a })
+  for _, unborn in ipairs { Process { target = print },
+    Thread { target = print } } do
+    fails("^tests/wait_any.lua:%d+: cannot wait for a %l+ before it is started",
+      function() wait_any({ unborn }, 0) end)
+  end
   fails("cannot wait for a <Lock unlocked> %(at %[2%]%)", wait_any,
     { Queue(), Lock() })
   local _, b = Pipe(false)

@@ -29,10 +29,15 @@ static int child_handler(lua_State *L) {
   return 1;
 }
 
-/* Pushes the traceback of the error, or "" if there was no memory for one. */
+/* Pushes the traceback of the error, or "" if there was no memory for one. The
+** process may be one that the target has forked. */
 static const char *push_traceback(lua_State *L) {
-  if (lua_getiuservalue(L, 1, CR_RESULT) == LUA_TNIL) lua_pushliteral(L, "");
-  return lua_tostring(L, -1);
+  cr_push_relative(L, CR_CURRENT);
+  bool known = lua_getiuservalue(L, -1, CR_RESULT) == LUA_TSTRING;
+  lua_remove(L, -2);
+  if (known) return lua_tostring(L, -1);
+  lua_pop(L, 1);
+  return lua_pushliteral(L, "");
 }
 
 /* Prints the error on top of the stack, in one piece. */
@@ -45,6 +50,18 @@ static void report_error(lua_State *L, const char *name) {
   text = lua_tolstring(L, -1, &n);
   cr_write_all(STDERR_FILENO, text, n);
   lua_pop(L, 3);
+}
+
+void cr_process_fail(lua_State *L) {
+  int error = lua_gettop(L);
+  failed = true;
+  interrupted = cr_is_interrupt(L, error);
+  if (interrupted) return;
+  cr_push_relative(L, CR_CURRENT);
+  const char *name = cr_process_push_name(L, -1);
+  lua_pushvalue(L, error);
+  report_error(L, name);
+  lua_settop(L, error);
 }
 
 /* Reports the error on top of the stack and leaves it for the parent. */

@@ -160,10 +160,14 @@ int cr_process_end(lua_State *L) {
   return end_of_family(L, f) == EINTR ? cr_raise_interrupt(L) : 0;
 }
 
-/* For a state that is closed without cr_process_end, as by a stock lua5.4. */
+/* For a state that is closed without cr_process_end, as by a stock lua5.4.
+** Patient, since a wait in a finalizer would be refused beside threads. */
 static int family__gc(lua_State *L) {
   struct cr_family *f = lua_touserdata(L, 1);
+  bool before = cr_patient;
+  cr_patient = true;
   if (!cr_family_foreign(f)) end_of_family(L, f);
+  cr_patient = before;
   return 0;
 }
 

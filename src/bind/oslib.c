@@ -53,8 +53,9 @@ static int os_exit(lua_State *L) {
     status = (int)luaL_optinteger(L, 1, EXIT_SUCCESS);
   bool close = lua_toboolean(L, 2);
   if (forked) cr_leave(status);
-  if (close) {
-    cr_gil_close(cr_gil_find(L));
+  struct cr_gil *g = cr_gil_find(L);
+  if (close && g != NULL) { /* else a finalizer calls while it is closed */
+    cr_gil_close(g);
     lua_close(L);
   }
   exit(status);

@@ -119,7 +119,10 @@ static bool do_item(lua_State *L, struct work *w) {
   lua_insert(L, first);
   if (w->flags & CR_CALL_TIMED) cr_lane_begin(w->at.tray, w->at.lane);
   int status = call(L, w->flags);
-  if (cr_self->leader_incarnation != w->me) return false;
+  if (cr_self->leader_incarnation != w->me) {
+    if (status != LUA_OK) cr_process_fail(L);
+    return false;
+  }
   if ((w->flags & CR_CALL_TIMED) && !cr_lane_end(w->at.tray, w->at.lane))
     await_end();
   if (status == LUA_OK)
@@ -174,9 +177,17 @@ static int work_report(lua_State *L) {
   return 0;
 }
 
+/* fail(error): see cr_process_fail */
+static int work_fail(lua_State *L) {
+  lua_settop(L, 1);
+  cr_process_fail(L);
+  return 0;
+}
+
 void cr_open_pool_work(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"run", work_run},
+      {"fail", work_fail},
       {"report", work_report},
       {NULL, NULL},
   };

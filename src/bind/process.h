@@ -38,6 +38,9 @@ void cr_process_push_self(lua_State *L);
 /* childlife.c. In a new child: runs the target of the Process at index 1, and
 ** ends this process. */
 _Noreturn void cr_process_live(lua_State *L);
+/* In one that the target has forked: the error on top of the stack is what it
+** ends with. Prints it, unless it is an interrupt. */
+void cr_process_fail(lua_State *L);
 
 /* family.c. This state's children; in a new process: none. */
 struct cr_family *cr_family(lua_State *L);

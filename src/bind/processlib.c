@@ -315,9 +315,13 @@ static int process_close(lua_State *L) {
   return 0;
 }
 
+/* An older object's finalizer may come by later: it finds it closed. */
 static int process__gc(lua_State *L) {
   struct cr_process *p = luaL_testudata(L, 1, TYPE);
-  if (p != NULL) cr_result_close(&p->result);
+  if (p == NULL) return 0;
+  cr_result_close(&p->result);
+  if (p->state == CR_STARTED && p->maker == this_process())
+    p->state = CR_CLOSED;
   return 0;
 }
 

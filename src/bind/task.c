@@ -23,13 +23,12 @@ static void check_field(lua_State *L, bool good, const char *field,
   luaL_argerror(L, 1, text);
 }
 
-/* The arguments' n, if they have one. */
-static void check_count(lua_State *L) {
+void cr_task_check_count(lua_State *L, int args, int arg) {
   int whole = true;
   lua_Integer n = 0;
-  if (lua_getfield(L, 3, "n") != LUA_TNIL) n = lua_tointegerx(L, -1, &whole);
+  if (lua_getfield(L, args, "n") != LUA_TNIL) n = lua_tointegerx(L, -1, &whole);
   if (!whole || lua_type(L, -1) == LUA_TSTRING || n < 0 || n > COUNT_MAX)
-    luaL_argerror(L, 1,
+    luaL_argerror(L, arg,
                   lua_pushfstring(L,
                                   "args.n must be a number of arguments, "
                                   "got %s",
@@ -46,7 +45,7 @@ void cr_task_check(lua_State *L) {
   check_field(L, is_callable(L, 2), "target", "function");
   lua_getfield(L, 1, "args");
   check_field(L, lua_isnil(L, 3) || lua_istable(L, 3), "args", "table");
-  if (lua_istable(L, 3)) check_count(L);
+  if (lua_istable(L, 3)) cr_task_check_count(L, 3, 1);
   lua_getfield(L, 1, "name");
   check_field(L, lua_isnil(L, 4) || lua_type(L, 4) == LUA_TSTRING, "name",
               "string");

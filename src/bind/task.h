@@ -11,6 +11,10 @@ void cr_task_check(lua_State *L);
 /* Raises unless the value can be called: "target must be a function, got ...". */
 void cr_task_check_target(lua_State *L, int arg, const char *name);
 
+/* Raises for that argument unless the n of the table at the index `args`, if it
+** has one, can be a number of arguments. */
+void cr_task_check_count(lua_State *L, int args, int arg);
+
 /* How many arguments the table at that index holds: its n if that is a number,
 ** else its length. Raises when there are too many. */
 int cr_task_count(lua_State *L, int args);

@@ -75,6 +75,7 @@ static int timer_new(lua_State *L) {
   luaL_argcheck(L, !isnan(interval), 1, "interval must be a number, got NaN");
   cr_task_check_target(L, 2, "f");
   if (!lua_isnoneornil(L, 3)) luaL_checktype(L, 3, LUA_TTABLE);
+  if (lua_istable(L, 3)) cr_task_check_count(L, 3, 3);
   lua_settop(L, 3);
   struct cr_thread_object *o = cr_thread_object_push(L, true);
   struct cr_thread *me = cr_thread_of(L);

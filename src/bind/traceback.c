@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "object.h"
 #include "state.h"
 
 /* Levels that luaL_traceback shows of a deep stack: its ends. */
@@ -134,10 +135,12 @@ void cr_traceback(lua_State *L, const char *message, int level, int below) {
 int cr_message_handler(lua_State *L) {
   const char *message = lua_tostring(L, 1);
   if (message == NULL) {
-    if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING)
-      return 1;
-    message =
-        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+    bool told =
+        luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING;
+    if (told && cr_error_test(L, 1) < 0) return 1;
+    if (!told)
+      lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+    message = lua_tostring(L, -1);
   }
   cr_traceback(L, message, 1, 0);
   return 1;

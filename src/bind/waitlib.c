@@ -58,15 +58,33 @@ static bool shared_ready(lua_State *L, struct cr_block *b, int i,
   return ready;
 }
 
+static int refuse(lua_State *L, int i) {
+  bool closed = cr_object_test(L, -1) != NULL;
+  const char *what = luaL_typename(L, -1);
+  if (luaL_getmetafield(L, -1, "__name") == LUA_TSTRING)
+    what = lua_tostring(L, -1);
+  return luaL_error(L, "wait_any: cannot wait for a %s%s (at [%d])",
+                    closed ? "closed " : "", what, i);
+}
+
+/* Of a function in C that was called here the error has no place yet. */
+static int raise_from(lua_State *L, bool in_c) {
+  if (in_c && lua_type(L, -1) == LUA_TSTRING) {
+    luaL_where(L, 1);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+  }
+  return lua_error(L);
+}
+
 /* The item on top of the stack; `i` is its place in the list. */
 static bool item_ready(lua_State *L, int i, struct watch *w) {
   struct cr_block *b = cr_object_peek(L, -1);
   if (b != NULL) return shared_ready(L, b, i, w);
-  if (luaL_getmetafield(L, -1, "__ready") == LUA_TNIL)
-    return luaL_error(L, "wait_any: cannot wait for a %s (at [%d])",
-                      luaL_typename(L, -1), i);
+  if (luaL_getmetafield(L, -1, "__ready") == LUA_TNIL) return refuse(L, i);
+  bool in_c = lua_iscfunction(L, -1);
   lua_pushvalue(L, -2);
-  lua_call(L, 1, 5);
+  if (lua_pcall(L, 1, 5, 0) != LUA_OK) return raise_from(L, in_c);
   bool ready = lua_toboolean(L, -5);
   for (int at = -4; !ready && at < 0 && lua_islightuserdata(L, at); at += 2) {
     struct cr_wait wait = {lua_touserdata(L, at),
