@@ -323,12 +323,13 @@ endif
 
 # The prefix may be another one than at `make`: the .pc is written anew.
 ROOT = $(DESTDIR)$(PREFIX)
+NO_SPACE = $(if $(word 2,x$(ROOT)),$(error no spaces in DESTDIR or PREFIX, please))
 INSTALLED = bin/cluarun include/cluarun.h lib/libcluarun.a lib/libcluarun.so \
   lib/$(SONAME) lib/libcluarun.so.$(VERSION) lib/lua/5.4/cluarun.so \
   lib/pkgconfig/cluarun.pc share/man/man1/cluarun.1 \
   share/doc/cluarun/reference.md share/cluarun/cluarun.d.lua
 install: all docs
-	install -d $(addprefix $(ROOT)/,$(sort $(dir $(INSTALLED))))
+	$(NO_SPACE)install -d $(addprefix $(ROOT)/,$(sort $(dir $(INSTALLED))))
 	install -m 755 $(BUILD)/cluarun $(ROOT)/bin/
 	install -m 644 include/cluarun.h $(ROOT)/include/
 	install -m 644 $(BUILD)/libcluarun.a $(ROOT)/lib/
@@ -342,7 +343,7 @@ install: all docs
 	install -m 644 $(BUILD)/docs/cluarun.d.lua $(ROOT)/share/cluarun/
 # In a DESTDIR the folders go, too, unless something else is in them.
 uninstall:
-	rm -f $(addprefix $(ROOT)/,$(INSTALLED))
+	$(NO_SPACE)rm -f $(addprefix $(ROOT)/,$(INSTALLED))
 ifneq ($(DESTDIR),)
 	cd $(DESTDIR) && rmdir -p --ignore-fail-on-non-empty \
 	  $(addprefix $(PREFIX:/%=%)/,$(sort $(dir $(INSTALLED))))

@@ -31,8 +31,15 @@
 ** Processes. The child of a fork, whoever calls it, has only the thread that
 ** forked; of the states it may go on with those that this thread holds. The
 ** robust mutexes of the C library (PTHREAD_MUTEX_ROBUST) do not work in threads
-** that have entered a state. SIGURG and SIGCHLD are handled (a handler for
-** SIGCHLD that was there before goes on being called).
+** that have entered a state.
+**
+** Signals. SIGURG and SIGCHLD are handled from the first state and the first
+** child on, and let in by the threads that need them. A handler for SIGCHLD that
+** was there before a fork goes on being called; one that is installed while
+** children live should call what was there before, or a Pool does not learn that
+** a worker has died. Where SIGCHLD was ignored, the program's own children are to
+** be waited for from then on. Only pids that were forked here are waited for; a
+** program that waits for any child (waitpid(-1)) takes their exit status away.
 */
 #ifndef CLUARUN_H
 #define CLUARUN_H

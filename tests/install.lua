@@ -60,6 +60,14 @@ tap.test("make install into a DESTDIR, and uninstall", function()
   tap.eq(list "stage", "./opt/place/lib/other\n")
 end)
 
+tap.test("a place with a space in it is refused", function()
+  for _, target in ipairs { "install", "uninstall" } do
+    local _, err, status = tap.run("make " .. target .. " PREFIX=/usr DESTDIR="
+      .. tap.quote(dir .. "/with space"))
+    tap.ok(status ~= 0 and err:find "no spaces in DESTDIR or PREFIX", err)
+  end
+end)
+
 tap.test("make install with a PREFIX", function()
   make("install", placed)
   tap.eq(list "place", files)

@@ -217,6 +217,15 @@ else
   end)
 end
 
+tap.test("the size of files", function()
+  local out, err = run("ulimit -f 1000; " .. tap.program .. " -e " .. quote [[
+    local q = Queue()
+    q:put(("x"):rep(5000000))
+    print(#q:get(), Process {target = getpid}:start():result() > 1)
+  ]])
+  tap.eq({out, err}, {"5000000\ttrue\n", ""})
+end)
+
 tap.test("shared memory", function()
   local out, err, status = limited("CLUARUN_SHARED_LIMIT=1M", [[
     local list, why = {}, nil

@@ -79,3 +79,19 @@ tap.test("interrupt ends a child, silently, and can be caught there", function()
   tap.eq(err, "")
   tap.eq(out, "true\t-2\ntrue\t-2\ntrue\t0\n")
 end)
+
+tap.test("children are joined at the end, also beside threads", function()
+  for _, other in ipairs { "P = c.Pool(1)", "P = c.ThreadPool(1)",
+    "c.Thread { target = c.sleep, args = { 100 } }:start()" } do
+    local out, err = stock([[
+      local c = require "cluarun"
+      ]] .. other .. [[
+
+      c.Process { target = function()
+        c.sleep(0.2)
+        print "joined"
+      end }:start()]])
+    tap.eq(err, "")
+    tap.eq(out, "joined\n")
+  end
+end)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -79,7 +80,14 @@ static size_t limit_from_environment(void) {
 
 /* ---- mapping ---- */
 
+/* A file that exceeds `ulimit -f` costs the process its life (SIGXFSZ). */
+static bool fits_file(size_t size) {
+  struct rlimit limit;
+  return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur >= size;
+}
+
 static int open_memfd(size_t size) {
+  if (!fits_file(size)) return -1;
   int fd = memfd_create("cluarun", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
   if (fd < 0) fd = memfd_create("cluarun", MFD_CLOEXEC);
   if (fd >= 0 && ftruncate(fd, (off_t)size) != 0) {

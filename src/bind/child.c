@@ -18,15 +18,21 @@ enum { STATUS_LOST = 255 << 8 }; /* somebody else took the status */
 static cr_word rings;         /* SIGCHLDs of this process */
 static struct sigaction host; /* the handler before ours */
 
-/* ---- SIGCHLD and exit, installed before the first fork ---- */
+/* ---- SIGCHLD and exit, installed before a fork ---- */
 
+/* The program's own may call this one again, if it was installed later. */
 static void on_child(int signal, siginfo_t *info, void *context) {
+  static _Thread_local bool inside;
   int saved = errno;
   cr_ring(&rings);
-  if (host.sa_flags & SA_SIGINFO)
-    host.sa_sigaction(signal, info, context);
-  else if (host.sa_handler != SIG_DFL && host.sa_handler != SIG_IGN)
-    host.sa_handler(signal);
+  if (!inside) {
+    inside = true;
+    if (host.sa_flags & SA_SIGINFO)
+      host.sa_sigaction(signal, info, context);
+    else if (host.sa_handler != SIG_DFL && host.sa_handler != SIG_IGN)
+      host.sa_handler(signal);
+    inside = false;
+  }
   errno = saved;
 }
 
@@ -38,12 +44,15 @@ static void on_leaving(int status, void *unused) {
   if (cr_forked()) cr_leave(status);
 }
 
-static void install(void) {
-  struct sigaction ours = {.sa_sigaction = on_child};
-  sigset_t child;
-  sigemptyset(&child);
-  sigaddset(&child, SIGCHLD);
-  sigaction(SIGCHLD, NULL, &host);
+static bool is_ours(const struct sigaction *a) {
+  return (a->sa_flags & SA_SIGINFO) && a->sa_sigaction == on_child;
+}
+
+static void handle_children(void) {
+  struct sigaction now, ours = {.sa_sigaction = on_child};
+  sigaction(SIGCHLD, NULL, &now);
+  if (is_ours(&now)) return;
+  host = now;
   bool handled = (host.sa_flags & SA_SIGINFO) ||
                  (host.sa_handler != SIG_DFL && host.sa_handler != SIG_IGN);
   int flags = SA_NOCLDSTOP;
@@ -53,8 +62,26 @@ static void install(void) {
   }
   ours.sa_flags = SA_SIGINFO | SA_RESTART | flags;
   sigaction(SIGCHLD, &ours, NULL);
-  pthread_sigmask(SIG_UNBLOCK, &child, NULL);
+}
+
+static void install_exit(void) {
   on_exit(on_leaving, NULL);
+}
+
+/* Before each fork: the program may have set a handler of its own since, or
+** this thread may not let the signal in. */
+static void install(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  sigset_t child;
+  pthread_once(&once, install_exit);
+  if (pthread_mutex_trylock(&mutex) == 0) { /* else another is just at it */
+    handle_children();
+    pthread_mutex_unlock(&mutex);
+  }
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  pthread_sigmask(SIG_UNBLOCK, &child, NULL);
 }
 
 /* ---- the family ---- */
@@ -111,8 +138,7 @@ static int fork_child(struct cr_child *c, pid_t *pid) {
 }
 
 int cr_child_fork(struct cr_family *f, struct cr_child *c, pid_t *pid) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, install);
+  install();
   cr_output_shared();
   fflush(NULL);
   int err = cr_lifeline_prepare(c->daemon);
@@ -144,7 +170,8 @@ bool cr_child_ended(struct cr_family *f, struct cr_child *c) {
   do pid = waitpid(c->pid, &status, WNOHANG);
   while (pid < 0 && errno == EINTR);
   if (pid == 0) return false;
-  reaped(f, c, pid < 0 ? STATUS_LOST : status);
+  c->taken = pid < 0;
+  reaped(f, c, c->taken ? STATUS_LOST : status);
   return true;
 }
 

@@ -18,6 +18,7 @@ struct cr_child {
   const char *name; /* for reports; NULL: its parent's */
   int status;       /* as waitpid gave it, once reaped */
   bool reaped;
+  bool taken;  /* somebody else in this program took the status */
   bool raw;    /* made by fork(), not a Process */
   bool waited; /* a raw one whose status was told */
   bool daemon;

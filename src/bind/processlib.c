@@ -231,7 +231,12 @@ static int raise_lost(lua_State *L, struct cr_process *p) {
   const char *name = cr_process_push_name(L, 1);
   int code = cr_child_exitcode(&p->child);
   const char *sig = code < 0 ? sigabbrev_np(-code) : NULL;
-  if (sig != NULL)
+  if (p->child.taken)
+    lua_pushfstring(L,
+                    "process %s (pid %d) has ended; another wait in this "
+                    "program took its exit status",
+                    name, (int)p->child.pid);
+  else if (sig != NULL)
     lua_pushfstring(L, "process %s (pid %d) was killed by signal %d (SIG%s)",
                     name, (int)p->child.pid, -code, sig);
   else if (code < 0) /* a real-time signal */
