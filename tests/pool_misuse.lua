@@ -2,6 +2,26 @@
 -- argument and says what was expected.
 local tap <close> = dofile "tests/lib/tap.lua"
 
+tap.test("what the script makes of its globals does no harm", function()
+  local out, err = tap.lua [[
+    local print, pairs, abs, Queue = print, pairs, math.abs, Queue
+    local makers, names = {Pool, ThreadPool}, {}
+    for name in pairs(_G) do names[name] = true end
+    local globals = _G
+    for name in pairs(names) do globals[name] = "the script's" end
+    for _, make in pairs(makers) do
+      local q = Queue()
+      local pool <close> = make(2)
+      print(#pool:map(abs, {-1, -2}))
+      for i, v in pool:imap(abs, {-3}) do print(i, v) end
+      pool:apply_async(abs, {-4}, function(x) q:put(x) end)
+      print(q:get())
+    end
+  ]]
+  tap.eq(err, "")
+  tap.eq(out, ("2\n1\t3\n4\n"):rep(2))
+end)
+
 local function f() end
 
 tap.test("making", function()

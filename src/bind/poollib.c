@@ -267,7 +267,7 @@ static int pool_load(lua_State *L) {
   if (lua_getfield(L, 2, name) != LUA_TNIL) return 1;
   lua_pop(L, 1);
   lua_pushvalue(L, lua_upvalueindex(1));
-  cr_run_embedded(L, name, 1, 1);
+  cr_run_apart(L, name, 1, 1);
   lua_pushvalue(L, -1);
   lua_setfield(L, 2, name);
   return 1;

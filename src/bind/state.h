@@ -68,6 +68,8 @@ int cr_message_handler(lua_State *L);
 ** ("process") with n arguments on the stack and leaves its results. */
 void cr_load_embedded(lua_State *L, const char *name);
 void cr_run_embedded(lua_State *L, const char *name, int n, int results);
+/* The same, with globals of our own: a script may have a `type` or a `table`. */
+void cr_run_apart(lua_State *L, const char *name, int n, int results);
 
 /* oslib.c: how a process ends. The process library sets this hook, which runs
 ** protected when the main script is done, also after an error (joins children). */
