@@ -59,7 +59,8 @@ extern "C" {
 
 /* Pushes the table of primitives (Lock, Queue, Process ...).
 **
-** L: any state of Lua 5.4; it needs LUA_MINSTACK free slots. A lua_CFunction,
+** L: any state of Lua 5.4; it needs LUA_MINSTACK free slots. Only Pool and
+** ThreadPool ask for more: strings with methods (luaopen_string). A lua_CFunction,
 ** for `require` and luaL_requiref: it returns 1, the number of results, and the
 ** same table each time it is called for a state. The functions of the state's
 ** coroutine and debug libraries, if it has them, are replaced by ones that know
