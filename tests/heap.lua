@@ -156,3 +156,114 @@ tap.test("a heap in a child is its own", function()
     for i = 1, children do print(select(2, wait())) end]]
   tap.eq(out, ("exit\t0\n"):rep(3))
 end)
+
+-- Shared memory. A program that has 16 MB of it, and whose collector does not
+-- run by itself.
+local function limited(text)
+  text = "collectgarbage 'stop' " .. text
+  return tap.run("CLUARUN_SHARED_LIMIT=16M " .. tap.program .. " -e "
+    .. tap.quote(text))
+end
+
+for name, loop in pairs {
+  Array = "300 do local a = Array(100000)",
+  Queue = "50000 do local q = Queue()",
+  PriorityQueue = "50000 do local q = PriorityQueue()",
+  Pipe = "20000 do local a, b = Pipe()",
+  Lock = "200000 do local l = Lock()",
+  Condition = "100000 do local c = Condition()",
+  Semaphore = "100000 do local s = Semaphore()",
+  Event = "200000 do local e = Event()",
+  Barrier = "50000 do local b = Barrier(2, function() return i end)",
+  ["what is in a Value"] = "300 do local v = Value(s)",
+  ["what is set in a Value"] = "300 do local v = Value(0) v.value = s",
+  ["what is in a Queue"] = "300 do local q = Queue() q:put(s)",
+  ["what is in a PriorityQueue"] = "300 do PriorityQueue():put(s)",
+  ["what is in a Pipe"] = "300 do local a, b = Pipe() a:send(s)",
+} do
+  tap.test("shared memory that garbage holds: " .. name, function()
+    local out, err = limited(
+      'local s = ("x"):rep(1000000) for i = 1, ' .. loop
+      .. ' end print "done"')
+    tap.eq({ out, err }, { "done\n", "" })
+  end)
+end
+
+tap.test("shared memory that garbage holds: in a pool", function()
+  local out, err = limited [[
+    local s, sum = ("x"):rep(3000000), 0
+    local pool <close> = Pool(1)
+    for i = 1, 20 do
+      Queue():put(s)
+      sum = sum + pool:apply(function(x) return #x end, { s })
+    end
+    print(sum)]]
+  tap.eq({ out, err }, { "60000000\n", "" })
+end)
+
+tap.test("shared memory: finalizers may use it while it is collected",
+  function()
+    local out, err = limited [[
+      local s, log, n = ("x"):rep(1000000), Queue(), 0
+      local function make()
+        local q = Queue()
+        setmetatable({ q }, { __gc = function(o)
+          n = n + 1
+          o[1]:put(n)
+          if n % 10 == 0 then log:put { n, Event() } end
+        end })
+        q:put(s)
+      end
+      for i = 1, 300 do make() end
+      collectgarbage()
+      print(n, log:qsize(), log:get()[1])]]
+    tap.eq({ out, err }, { "300\t30\t10\n", "" })
+  end)
+
+tap.test("shared memory that is in use is exhausted", function()
+  local out, err = limited [[
+    local kept, s, q = {}, ("x"):rep(1000000), Queue()
+    print(pcall(function()
+      for i = 1, 300 do kept[i] = Array(100000) end
+    end))
+    print(select(2, pcall(function() while true do q:put(s) end end)))
+    kept = {}
+    collectgarbage()
+    q:put(s)]]
+  tap.eq({ out, err }, {
+    "false\t(command line):3: shared memory exhausted\nqueue is full\n", "" })
+end)
+
+-- Counts collections in `n`.
+local COUNT = [[
+  local n = 0
+  local function arm()
+    setmetatable({}, { __gc = function() n = n + 1 arm() end })
+  end
+  arm()
+  local function full(q, ...)
+    local _, err = pcall(q.put, q, ...)
+    return err == Full
+  end
+]]
+
+tap.test("a queue that is full by its maxsize has nothing collected",
+  function()
+    local out, err = limited(COUNT .. [[
+      local q = Queue(1)
+      q:put(1)
+      for i = 1, 1000 do assert(full(q, i, false)) end
+      print(n)]])
+    tap.eq({ out, err }, { "0\n", "" })
+  end)
+
+tap.test("garbage is not collected in vain again and again", function()
+  local out, err = limited(COUNT .. [[
+    local data, s, q = {}, ("x"):rep(1000000), Queue()
+    for i = 1, 100000 do data[i] = { i } end
+    while not full(q, s) do end
+    n = 0
+    for i = 1, 1000 do assert(full(q, s)) end
+    print(n < 100 or n)]])
+  tap.eq({ out, err }, { "true\n", "" })
+end)

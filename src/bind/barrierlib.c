@@ -69,8 +69,11 @@ static int barrier_new(lua_State *L) {
     keep_action(L, 3);
     lua_pop(L, 1);
   }
-  struct cr_barrier *b = new_barrier(L, parties, action, timeout);
-  cr_object_open(L, o, (struct cr_block *)b);
+  struct cr_barrier *b;
+  int64_t took = 0;
+  do {
+    b = new_barrier(L, parties, action, timeout);
+  } while (!cr_object_made(L, o, (struct cr_block *)b, &took));
   return 1;
 }
 

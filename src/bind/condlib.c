@@ -17,13 +17,16 @@ static struct cr_lock *check_lock(lua_State *L) {
 static int condition_new(lua_State *L) {
   lua_settop(L, 1);
   if (lua_isnil(L, 1)) {
-    struct cr_object *lock = cr_object_push(L, "RLock");
+    cr_make_lock(L, true);
     lua_replace(L, 1);
-    cr_object_open(L, lock, (struct cr_block *)cr_lock_new(true));
   }
-  struct cr_lock *l = cr_check_lock(L, 1);
+  cr_check_lock(L, 1);
   struct cr_object *o = cr_object_push(L, "Condition");
-  cr_object_open(L, o, (struct cr_block *)cr_condition_new(l));
+  struct cr_condition *c;
+  int64_t took = 0;
+  do {
+    c = cr_condition_new(cr_check_lock(L, 1));
+  } while (!cr_object_made(L, o, (struct cr_block *)c, &took));
   return 1;
 }
 

@@ -9,7 +9,11 @@ static struct cr_event *check_event(lua_State *L) {
 
 static int event_new(lua_State *L) {
   struct cr_object *o = cr_object_push(L, "Event");
-  cr_object_open(L, o, (struct cr_block *)cr_event_new());
+  struct cr_event *e;
+  int64_t took = 0;
+  do {
+    e = cr_event_new();
+  } while (!cr_object_made(L, o, (struct cr_block *)e, &took));
   return 1;
 }
 

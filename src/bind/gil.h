@@ -44,6 +44,7 @@ struct cr_gil {
   uint32_t generation;       /* counts the forks in which threads vanished */
   atomic_int count;          /* how many; read by all */
   atomic_int references;     /* records, and the state */
+  int64_t reclaim_after;     /* reclaim.c: ns; no collection before that */
   _Atomic(int64_t) interval; /* ns that a thread may run while others want to */
   atomic_bool closing; /* the state is going: nobody but the closer may run */
   pthread_t closer;    /* set before it */

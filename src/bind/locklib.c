@@ -92,18 +92,22 @@ int cr_guard_lock(lua_State *L, struct cr_lock *l) {
   return 2;
 }
 
-static int make(lua_State *L, bool recursive) {
+int cr_make_lock(lua_State *L, bool recursive) {
   struct cr_object *o = cr_object_push(L, recursive ? "RLock" : "Lock");
-  cr_object_open(L, o, (struct cr_block *)cr_lock_new(recursive));
+  struct cr_lock *l;
+  int64_t took = 0;
+  do {
+    l = cr_lock_new(recursive);
+  } while (!cr_object_made(L, o, (struct cr_block *)l, &took));
   return 1;
 }
 
 static int lock_new(lua_State *L) {
-  return make(L, false);
+  return cr_make_lock(L, false);
 }
 
 static int rlock_new(lua_State *L) {
-  return make(L, true);
+  return cr_make_lock(L, true);
 }
 
 static int lock_acquire(lua_State *L) {

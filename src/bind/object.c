@@ -6,6 +6,7 @@
 */
 #include "object.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "describe.h"
@@ -159,18 +160,36 @@ static void push_own(lua_State *L, const struct cr_object *o) {
   lua_pushvalue(L, i);
 }
 
-void cr_object_open(lua_State *L, struct cr_object *o, struct cr_block *block) {
-  if (block == NULL) luaL_error(L, "shared memory exhausted");
+_Noreturn void cr_raise_exhausted(lua_State *L) {
+  luaL_error(L, "shared memory exhausted");
+  abort();
+}
+
+bool cr_object_attach(lua_State *L, struct cr_object *o,
+                      struct cr_block *block) {
+  if (block == NULL) return false;
   cr_set_site(L, block);
   if (cr_handle_new(block, &o->handle) != 0) {
     cr_destroy(block);
-    luaL_error(L, "shared memory exhausted");
+    return false;
   }
   o->block = block;
   luaL_checkstack(L, 8, NULL);
   push_own(L, o);
   opened(L, o);
   lua_pop(L, 1);
+  return true;
+}
+
+void cr_object_open(lua_State *L, struct cr_object *o, struct cr_block *block) {
+  if (!cr_object_attach(L, o, block)) cr_raise_exhausted(L);
+}
+
+bool cr_object_made(lua_State *L, struct cr_object *o, struct cr_block *block,
+                    int64_t *took) {
+  if (cr_object_attach(L, o, block)) return true;
+  if (!cr_reclaim(L, took)) cr_raise_exhausted(L);
+  return false;
 }
 
 void cr_object_close(lua_State *L, struct cr_object *o) {
@@ -187,13 +206,14 @@ void cr_object_close(lua_State *L, struct cr_object *o) {
   cr_handle_drop(handle);
 }
 
-void cr_object_push_shared(lua_State *L, struct cr_block *block) {
+/* False, and nothing is pushed: shared memory is exhausted. */
+static bool push_shared(lua_State *L, struct cr_block *block) {
   luaL_checkstack(L, 8, NULL);
   cr_push_table(L, &interned_key, "v");
   if (lua_rawgetp(L, -1, block) == LUA_TUSERDATA &&
       cr_object_peek(L, -1) == block) {
     lua_remove(L, -2);
-    return;
+    return true;
   }
   lua_pop(L, 2);
   struct cr_object *o = push_closed(L);
@@ -203,8 +223,17 @@ void cr_object_push_shared(lua_State *L, struct cr_block *block) {
     luaL_error(L, "an object of an unknown type");
   lua_setmetatable(L, -3);
   lua_pop(L, 1);
-  if (cr_handle_add(block, &o->handle) != 0)
-    luaL_error(L, "shared memory exhausted");
+  if (cr_handle_add(block, &o->handle) != 0) {
+    lua_pop(L, 1);
+    return false;
+  }
   o->block = block;
   opened(L, o);
+  return true;
+}
+
+void cr_object_push_shared(lua_State *L, struct cr_block *block) {
+  int64_t took = 0;
+  while (!push_shared(L, block))
+    if (!cr_reclaim(L, &took)) cr_raise_exhausted(L);
 }

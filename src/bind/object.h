@@ -36,6 +36,19 @@ void cr_object_type(lua_State *L, const char *name, enum cr_type block,
 ** the object is then freed). A NULL object raises "shared memory exhausted". */
 struct cr_object *cr_object_push(lua_State *L, const char *name);
 void cr_object_open(lua_State *L, struct cr_object *o, struct cr_block *block);
+/* The same, but false when shared memory is exhausted. */
+bool cr_object_attach(lua_State *L, struct cr_object *o,
+                      struct cr_block *block);
+/* The same, but when it is, garbage is collected, and false says that the object
+** is to be made once more; raises when that was in vain. *took: as below. */
+bool cr_object_made(lua_State *L, struct cr_object *o, struct cr_block *block,
+                    int64_t *took);
+_Noreturn void cr_raise_exhausted(lua_State *L);
+
+/* Shared memory is exhausted: collects garbage, which may hold some. True: what
+** failed is worth one more attempt. *took is 0 at first and tells attempts
+** apart. Runs finalizers, hence any Lua code: nothing may be half done. */
+bool cr_reclaim(lua_State *L, int64_t *took);
 
 /* Closes a userdata before its time: drops the handle. Harmless when closed. */
 void cr_object_close(lua_State *L, struct cr_object *o);

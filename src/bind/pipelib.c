@@ -36,26 +36,34 @@ static bool is_used(const struct cr_object *o) {
   return o->users > 0 && o->process == cr_self->leader_incarnation;
 }
 
+/* Both ends or, when shared memory is exhausted, none. */
+static bool open_ends(lua_State *L, struct cr_object *a, struct cr_object *b,
+                      bool duplex) {
+  struct cr_pipe *ends[2];
+  if (cr_pipe_new(duplex, ends) != 0) return false;
+  if (!cr_object_attach(L, a, (struct cr_block *)ends[0])) {
+    cr_destroy((struct cr_block *)ends[1]);
+    return false;
+  }
+  if (cr_object_attach(L, b, (struct cr_block *)ends[1])) return true;
+  cr_object_close(L, a);
+  return false;
+}
+
 static int pipe_new(lua_State *L) {
   bool duplex = cr_check_boolean(L, 1, "duplex", true);
-  struct cr_pipe *ends[2] = {NULL, NULL};
+  int64_t took = 0;
   lua_settop(L, 0);
   struct cr_object *a = cr_object_push(L, "Pipe");
   struct cr_object *b = cr_object_push(L, "Pipe");
-  cr_pipe_new(duplex, ends);
-  lua_pushvalue(L, 1);
-  cr_object_open(L, a, (struct cr_block *)ends[0]);
-  lua_settop(L, 2);
-  cr_object_open(L, b, (struct cr_block *)ends[1]);
+  while (!open_ends(L, a, b, duplex))
+    if (!cr_reclaim(L, &took)) cr_raise_exhausted(L);
   return 2;
 }
 
-static int pipe_send(lua_State *L) {
+static int send_once(lua_State *L) {
   struct cr_pipe *e = check_end(L);
   struct cr_packet p;
-  if (lua_isnone(L, 2)) return cr_argerror(L, 2, "value expected");
-  if (!cr_pipe_can_send(e))
-    return luaL_error(L, "cannot send on the receiving end of a one-way pipe");
   int err = cr_encode(L, 2, 1, false, &p);
   if (err == EINVAL) return cr_argerror(L, 2, lua_tostring(L, -1));
   if (err == 0) {
@@ -64,6 +72,17 @@ static int pipe_send(lua_State *L) {
     end_use(L);
     if (err != 0) cr_packet_free(&p);
   }
+  return err;
+}
+
+static int pipe_send(lua_State *L) {
+  int64_t took = 0;
+  struct cr_pipe *e = check_end(L);
+  if (lua_isnone(L, 2)) return cr_argerror(L, 2, "value expected");
+  if (!cr_pipe_can_send(e))
+    return luaL_error(L, "cannot send on the receiving end of a one-way pipe");
+  int err = send_once(L);
+  while (err == ENOMEM && cr_reclaim(L, &took)) err = send_once(L);
   switch (err) {
     case 0: return 0;
     case EPIPE: return cr_raise(L, CR_ERROR_EOF);

@@ -39,24 +39,32 @@ static int encode(lua_State *L, int first, struct cr_packet *p) {
   return cr_encode(L, first, lua_gettop(L) - first + 1, false, p);
 }
 
+/* 0 or an errno value; then the packet is freed. */
 static int put(lua_State *L, struct cr_queue *q, struct cr_packet *p) {
   int err = cr_queue_put(q, p, CR_FOREVER);
-  if (err == EINTR) cr_packet_free(p);
-  if (err == EINTR) return cr_raise_interrupt(L);
-  if (err != 0) {
-    cr_packet_free(p);
-    return failed(L, err);
-  }
+  if (err != 0) cr_packet_free(p);
+  if (err == EINTR) cr_raise_interrupt(L);
+  return err;
+}
+
+/* What a function returns that sends. */
+static int answer(lua_State *L, int err) {
+  if (err != 0) return failed(L, err);
   lua_pushboolean(L, true);
   return 1;
 }
 
 /* send(queue, ...) -> true | nil, error */
 static int message_send(lua_State *L) {
-  struct cr_queue *q = cr_check_channel(L, 1);
   struct cr_packet p;
-  int err = encode(L, 2, &p);
-  return err != 0 ? failed(L, err) : put(L, q, &p);
+  int64_t took = 0;
+  int err;
+  do {
+    struct cr_queue *q = cr_check_channel(L, 1);
+    err = encode(L, 2, &p);
+    if (err == 0) err = put(L, q, &p);
+  } while (err == ENOMEM && cr_reclaim(L, &took));
+  return answer(L, err);
 }
 
 static int make_packet(lua_State *L) {
@@ -88,8 +96,10 @@ static bool has_objects(const struct cr_packet *p) {
 /* pack(...) -> packet | false: it has shared objects | nil, error */
 static int message_pack(lua_State *L) {
   struct cr_packet p;
+  int64_t took = 0;
   luaL_checkstack(L, 8, NULL);
   int err = encode(L, 1, &p);
+  while (err == ENOMEM && cr_reclaim(L, &took)) err = encode(L, 1, &p);
   if (err != 0) return failed(L, err);
   if (!has_objects(&p)) return with_packet(L, make_packet, &p);
   cr_packet_free(&p);
@@ -97,17 +107,24 @@ static int message_pack(lua_State *L) {
   return 1;
 }
 
-/* put(queue, packet) -> true | nil, error */
-static int message_put(lua_State *L) {
+static int put_copy(lua_State *L) {
   struct cr_queue *q = cr_check_channel(L, 1);
   const struct packet *k = luaL_checkudata(L, 2, PACKET);
   struct cr_packet p = {k->bytes, k->length, NULL};
   if (k->length > CR_INLINE_MAX) {
     p.block = cr_message_copy(k->bytes, k->length);
-    if (p.block == NULL) return failed(L, ENOMEM);
+    if (p.block == NULL) return ENOMEM;
     p.data = p.block->data;
   }
   return put(L, q, &p);
+}
+
+/* put(queue, packet) -> true | nil, error */
+static int message_put(lua_State *L) {
+  int64_t took = 0;
+  int err = put_copy(L);
+  while (err == ENOMEM && cr_reclaim(L, &took)) err = put_copy(L);
+  return answer(L, err);
 }
 
 /* The first value of a message, which is an integer. */
@@ -161,8 +178,11 @@ int cr_pool_take(lua_State *L) {
 /* copy(value) -> a copy as a receiver would get it | nil, error */
 static int message_copy(lua_State *L) {
   struct cr_packet p;
+  int64_t took = 0;
   lua_settop(L, 1);
   int err = cr_encode(L, 1, 1, false, &p);
+  while (err == ENOMEM && cr_reclaim(L, &took))
+    err = cr_encode(L, 1, 1, false, &p);
   return err != 0 ? failed(L, err) : with_packet(L, decode, &p);
 }
 

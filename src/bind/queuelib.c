@@ -26,8 +26,11 @@ static struct cr_queue *check_queue(lua_State *L) {
 static int new_queue(lua_State *L, enum cr_queue_kind kind) {
   lua_Integer n = cr_check_range(L, 1, "maxsize", 0, INT32_MAX, 0);
   struct cr_object *o = cr_object_push(L, type_name[kind]);
-  struct cr_queue *q = cr_queue_new(kind, (uint32_t)n);
-  cr_object_open(L, o, (struct cr_block *)q);
+  struct cr_queue *q;
+  int64_t took = 0;
+  do {
+    q = cr_queue_new(kind, (uint32_t)n);
+  } while (!cr_object_made(L, o, (struct cr_block *)q, &took));
   return 1;
 }
 
@@ -64,16 +67,24 @@ static int encode(lua_State *L, enum cr_queue_kind kind, unsigned char *simple,
   return p->length > 0 ? 0 : cr_encode(L, 2, 1, false, p);
 }
 
-static int put(lua_State *L, struct cr_queue *q, int64_t deadline) {
+static int put_once(lua_State *L, struct cr_queue *q, int64_t deadline) {
   struct cr_packet p;
   unsigned char simple[CR_SIMPLE_MAX];
-  if (lua_isnone(L, 2)) return cr_argerror(L, 2, "value expected");
   int err = encode(L, cr_queue_kind(q), simple, &p);
   if (err == EINVAL) return cr_argerror(L, 2, lua_tostring(L, -1));
   if (err == 0) {
     err = cr_queue_put(q, &p, deadline);
     if (err != 0) cr_packet_free(&p);
   }
+  return err;
+}
+
+static int put(lua_State *L, struct cr_queue *q, int64_t deadline) {
+  int64_t took = 0;
+  if (lua_isnone(L, 2)) return cr_argerror(L, 2, "value expected");
+  int err = put_once(L, q, deadline);
+  while (err == ENOMEM && cr_reclaim(L, &took))
+    err = put_once(L, check_queue(L), deadline);
   return err == 0 ? 0 : put_failed(L, err);
 }
 

@@ -8,14 +8,19 @@
 #include "receive.h"
 #include "state.h"
 
-void cr_result_open(lua_State *L, struct cr_result *r) {
+static struct cr_cell *new_cell(uint32_t *handle) {
   struct cr_cell *c = cr_cell_new();
-  if (c != NULL && cr_handle_new((struct cr_block *)c, &r->handle) != 0) {
-    cr_destroy((struct cr_block *)c);
-    c = NULL;
-  }
-  r->cell = c;
-  if (c == NULL) luaL_error(L, "shared memory exhausted");
+  if (c == NULL || cr_handle_new((struct cr_block *)c, handle) == 0) return c;
+  cr_destroy((struct cr_block *)c);
+  return NULL;
+}
+
+void cr_result_open(lua_State *L, struct cr_result *r) {
+  int64_t took = 0;
+  do {
+    r->cell = new_cell(&r->handle);
+  } while (r->cell == NULL && cr_reclaim(L, &took));
+  if (r->cell == NULL) cr_raise_exhausted(L);
 }
 
 void cr_result_close(struct cr_result *r) {
@@ -26,7 +31,10 @@ void cr_result_close(struct cr_result *r) {
 static bool leave(lua_State *L, struct cr_result *r, enum cr_cell_kind kind,
                   int first, int n) {
   struct cr_packet p;
+  int64_t took = 0;
   int err = cr_encode(L, first, n, true, &p);
+  while (err == ENOMEM && cr_reclaim(L, &took))
+    err = cr_encode(L, first, n, true, &p);
   if (err == ENOMEM)
     cr_cell_put(r->cell, CR_CELL_NO_MEMORY, NULL);
   else if (err == 0)
@@ -75,7 +83,7 @@ enum cr_cell_kind cr_result_fetch(lua_State *L, const struct cr_result *r) {
   struct cr_packet p = {m->data, m->length, m};
   uint32_t handle, interrupts = cr_interrupts(L);
   if (cr_handle_add((struct cr_block *)r->cell, &handle) != 0)
-    luaL_error(L, "shared memory exhausted");
+    cr_raise_exhausted(L);
   lua_pushcfunction(L, decode);
   lua_pushlightuserdata(L, &p);
   int status = lua_pcall(L, 1, 1, 0);

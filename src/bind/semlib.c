@@ -16,8 +16,11 @@ static int make(lua_State *L, bool bounded) {
   lua_Integer n = cr_check_range(L, 1, "value", 0, INT32_MAX, 1);
   struct cr_object *o =
       cr_object_push(L, bounded ? "BoundedSemaphore" : "Semaphore");
-  cr_object_open(L, o,
-                 (struct cr_block *)cr_semaphore_new((uint32_t)n, bounded));
+  struct cr_semaphore *s;
+  int64_t took = 0;
+  do {
+    s = cr_semaphore_new((uint32_t)n, bounded);
+  } while (!cr_object_made(L, o, (struct cr_block *)s, &took));
   return 1;
 }
 

@@ -9,6 +9,8 @@
 ** EINTR and EDEADLK. Returns the number of values. */
 int cr_push_acquired(lua_State *L, int err);
 
+/* Pushes a new Lock or RLock and returns 1. */
+int cr_make_lock(lua_State *L, bool recursive);
 /* Lock or RLock at stack index 1. */
 struct cr_lock *cr_check_lock(lua_State *L, int arg);
 /* Methods of whatever goes with a lock: on the lock itself. */

@@ -90,7 +90,11 @@ static int value_new(lua_State *L) {
   if (!to_scalar(L, 1, &s))
     return luaL_typeerror(L, 1, "number, boolean or string");
   struct cr_object *o = cr_object_push(L, "Value");
-  cr_object_open(L, o, (struct cr_block *)cr_value_new(&s));
+  struct cr_value *v;
+  int64_t took = 0;
+  do {
+    v = cr_value_new(&s);
+  } while (!cr_object_made(L, o, (struct cr_block *)v, &took));
   return 1;
 }
 
@@ -133,7 +137,8 @@ static int value__newindex(lua_State *L) {
     return luaL_error(L, "a Value has no field '%s'",
                       luaL_tolstring(L, 2, NULL));
   if (!to_scalar(L, 3, &s)) return cannot_hold(L, 3);
-  if (cr_value_set(v, &s) != 0) return luaL_error(L, "shared memory exhausted");
+  for (int64_t took = 0; cr_value_set(v, &s) != 0; v = check_value(L))
+    if (!cr_reclaim(L, &took)) cr_raise_exhausted(L);
   return 0;
 }
 
@@ -184,8 +189,11 @@ static int array_new(lua_State *L) {
   lua_Integer n =
       list ? luaL_len(L, 1) : cr_check_range(L, 1, "length", 0, LENGTH_MAX, 0);
   struct cr_object *o = cr_object_push(L, "Array");
-  struct cr_array *a = n > LENGTH_MAX ? NULL : cr_array_new((size_t)n);
-  cr_object_open(L, o, (struct cr_block *)a);
+  struct cr_array *a;
+  int64_t took = 0;
+  do {
+    a = n > LENGTH_MAX ? NULL : cr_array_new((size_t)n);
+  } while (!cr_object_made(L, o, (struct cr_block *)a, &took));
   if (list) fill(L, a);
   return 1;
 }
