@@ -397,6 +397,74 @@ test("a child sends an object it made", function()
   eq(r[1]:get(), "from the child")
 end)
 
+-- Methods of the primitives, of Processes, Threads and files.
+local function methods()
+  local list = {}
+  for _, o in ipairs { Lock(), RLock(), Semaphore(), BoundedSemaphore(),
+    Event(), Condition(), Barrier(1), Queue(), Queue(3), LifoQueue(),
+    PriorityQueue(), (Pipe()), Value(1), Process { target = print },
+    Thread { target = print }, Timer(1, print), io.stdout } do
+    local before = #list
+    for _, name in ipairs { "acquire", "release", "guard", "set", "wait",
+      "notify", "put", "get", "send", "close", "add", "start", "join",
+      "cancel", "write", "read" } do
+      local known, f = pcall(function() return o[name] end)
+      if known and type(f) == "function" then list[#list + 1] = f end
+    end
+    ok(#list > before, tostring(o))
+  end
+  return list
+end
+
+test("methods travel by name", function()
+  local list = methods()
+  for i, f in ipairs(list) do ok(sent(f) == f, i) end
+  eq(sent(list), list)
+  local both = sent { q.put, q.get, print, q.put }
+  eq(both, { q.put, q.get, print, q.put })
+  local put = q.put
+  local other = Queue()
+  sent(function() put(other, "by an upvalue") end)()
+  eq(other:get(), "by an upvalue")
+end)
+
+test("methods travel between processes that parted before and after", function()
+  local list, to, from = methods(), Queue(), Queue()
+  local function echo()
+    for f in to:iter() do from:put { f, f == list[to:get()] } end
+  end
+  local early = Process { target = echo, daemon = true }
+  early:start()
+  for i, f in ipairs(list) do
+    to:put(f)
+    to:put(i)
+    eq(from:get(), { f, true })
+  end
+  to:put(list)
+  to:put(1)
+  eq(from:get(), { list, false })
+  to:shutdown()
+  early:join()
+  local late = Process { target = function(f, e) f(e) end,
+    args = { Event().set, Event() } }
+  late:start()
+  late:join()
+  eq(late.exitcode, 0)
+  local pool <close> = Pool(1)
+  pool:apply(from.put, { from, "by a pool" })
+  eq(from:get(), "by a pool")
+end)
+
+test("a method that is not there any more has no name", function()
+  local field = debug.getmetatable(Event()).__index
+  local set = field.set
+  eq(sent(set), set)
+  field.set = nil
+  fails("cannot send a C function without a name", function() q:put(set) end)
+  field.set = set
+  eq(sent(set), set)
+end)
+
 -- What cannot travel
 
 test("what cannot travel", function()

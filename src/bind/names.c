@@ -2,7 +2,8 @@
 **
 ** The reverse table maps a value to an entry {name, module, field, field}. It
 ** is rebuilt when an entry no longer holds, or when a value has none and the
-** modules and globals are not those it was built from.
+** modules and globals are not those it was built from. A method of one of our
+** types is noted when it is first sent; its module is "".
 */
 #include "names.h"
 
@@ -19,7 +20,9 @@ enum { PARTS = 3, WIDEST = 1000 }; /* larger tables are data, not libraries */
 
 /* Can the key at index i be part of a name? */
 static bool nameable(lua_State *L, int i) {
-  return lua_type(L, i) == LUA_TSTRING && lua_rawlen(L, i) <= 255;
+  if (lua_type(L, i) != LUA_TSTRING) return false;
+  size_t n = lua_rawlen(L, i);
+  return n > 0 && n <= 255;
 }
 
 /* Notes the value on top under the n keys at the stack indices key[]. */
@@ -170,6 +173,58 @@ static int note_nameless(lua_State *L) {
   return 0;
 }
 
+/* Methods. */
+
+/* Is the key at index i of the registry the name of a type whose methods every
+** process has? */
+static bool is_type(lua_State *L, int i) {
+  if (!nameable(L, i)) return false;
+  const char *s = lua_tostring(L, i);
+  return strncmp(s, "cluarun.", 8) == 0 || strcmp(s, LUA_FILEHANDLE) == 0;
+}
+
+/* Replaces a type's name on top by the table of its methods, or something that
+** is none. */
+static void push_methods(lua_State *L, int env) {
+  lua_rawget(L, LUA_REGISTRYINDEX);
+  if (!lua_istable(L, -1)) return;
+  lua_rawgeti(L, env, CR_ENV_INDEX);
+  lua_rawget(L, -2);
+  lua_remove(L, -2);
+  /* A function that looks for fields first has it as its upvalue. */
+  if (lua_iscfunction(L, -1) && lua_getupvalue(L, -1, 1) != NULL)
+    lua_remove(L, -2);
+}
+
+/* Pushes the key of the value at index i in the table on top. */
+static bool push_key(lua_State *L, int i) {
+  for (lua_pushnil(L); lua_next(L, -2);) {
+    bool same = lua_rawequal(L, -1, i);
+    lua_pop(L, 1);
+    if (same && nameable(L, -1)) return true;
+  }
+  return false;
+}
+
+/* Notes the function, the second argument, if it is a method. */
+static int note_method(lua_State *L) {
+  enum { NAMES = 2, FUNCTION, MODULE, TYPE };
+  lua_rawgeti(L, 1, CR_ENV_NAMES);
+  lua_insert(L, NAMES);
+  lua_pushliteral(L, "");
+  for (lua_pushnil(L); lua_next(L, LUA_REGISTRYINDEX); lua_settop(L, TYPE)) {
+    if (!is_type(L, TYPE)) continue;
+    lua_pushvalue(L, TYPE);
+    push_methods(L, 1);
+    if (!lua_istable(L, -1) || !push_key(L, FUNCTION)) continue;
+    int key[PARTS] = {MODULE, TYPE, lua_gettop(L)};
+    lua_pushvalue(L, FUNCTION);
+    note(L, key, PARTS);
+    return 0;
+  }
+  return 0;
+}
+
 /* Looking at all globals costs as much as a small message: a class that stays
 ** without a name is looked for often at first, then now and then. Allocates
 ** nothing, as the key exists. */
@@ -190,9 +245,16 @@ static bool is_due(lua_State *L, int env, int i) {
 
 /* Does the entry on top still lead to the value at index i? */
 static bool holds(lua_State *L, int env, int i) {
-  int entry = lua_gettop(L), n = (int)lua_rawlen(L, entry);
-  lua_rawgeti(L, env, CR_ENV_LOADED);
-  for (int k = 2; k <= n && lua_istable(L, -1); k++) {
+  int entry = lua_gettop(L), n = (int)lua_rawlen(L, entry), k = 2;
+  lua_rawgeti(L, entry, k);
+  if (lua_rawlen(L, -1) == 0) {
+    lua_rawgeti(L, entry, k + 1);
+    push_methods(L, env);
+    k += 2;
+  } else {
+    lua_rawgeti(L, env, CR_ENV_LOADED);
+  }
+  for (; k <= n && lua_istable(L, -1); k++) {
     lua_rawgeti(L, entry, k);
     lua_rawget(L, -2);
     lua_remove(L, -2);
@@ -239,6 +301,22 @@ static enum found look_up(lua_State *L, int env, int i,
   return r;
 }
 
+/* The same; a C function that is not known may be a method. That is looked for
+** before the table is built again for its sake, which would forget the methods
+** that it has. False: error (message pushed). */
+static bool look_for(lua_State *L, struct cr_names *n, int i,
+                     enum cr_name_kind kind, enum found *r) {
+  *r = look_up(L, n->env, i, kind);
+  if (*r != UNKNOWN || kind != CR_NAME_FUNCTION || !lua_iscfunction(L, i) ||
+      (n->named == NULL && !n->rebuilt))
+    return true;
+  lua_pushvalue(L, n->env);
+  lua_pushvalue(L, i);
+  if (cr_env_call(L, n->env, note_method, 2) != LUA_OK) return false;
+  *r = look_up(L, n->env, i, kind);
+  return true;
+}
+
 /* Is it worth building the table again for a value that was not found? */
 static bool outdated(lua_State *L, struct cr_names *n, int i, enum found r,
                      enum cr_name_kind kind) {
@@ -272,14 +350,15 @@ void cr_names_begin(lua_State *L, struct cr_names *n, int env) {
 
 int cr_name_of(lua_State *L, struct cr_names *n, int i,
                enum cr_name_kind kind) {
-  enum found r = look_up(L, n->env, i, kind);
+  enum found r;
+  if (!look_for(L, n, i, kind, &r)) return -1;
   if (r == NAMED) return 1;
   if (outdated(L, n, i, r, kind)) {
     n->rebuilt = true;
     lua_pushvalue(L, n->env);
     if (cr_env_call(L, n->env, rebuild, 1) != LUA_OK) return -1;
     fetch_named(L, n);
-    r = look_up(L, n->env, i, kind);
+    if (!look_for(L, n, i, kind, &r)) return -1;
     if (r == NAMED) return 1;
   }
   if (r != UNKNOWN || kind != CR_NAME_CLASS) return 0;
@@ -308,7 +387,7 @@ static void push_readable(lua_State *L, const unsigned char *name,
   luaL_Buffer b;
   luaL_buffinit(L, &b);
   for (size_t i = 0; i < length; i += 1u + name[i]) {
-    if (i > 0) luaL_addchar(&b, '.');
+    if (i > 1) luaL_addchar(&b, '.'); /* not after an empty module */
     luaL_addlstring(&b, (const char *)name + i + 1, name[i]);
   }
   luaL_pushresult(&b);
@@ -332,14 +411,29 @@ static void push_module(lua_State *L, const unsigned char *name, bool require) {
   lua_pop(L, 1);
 }
 
-void cr_name_push(lua_State *L, const unsigned char *name, size_t length,
-                  bool require) {
-  luaL_checkstack(L, 8, NULL);
+/* Pushes what the first part of a name stands for; of a method's, the first two.
+** Returns where the next part is. */
+static size_t push_root(lua_State *L, const unsigned char *name, size_t length,
+                        bool require) {
+  if (name[0] == 0 && length > 1) {
+    cr_env_push(L);
+    lua_pushlstring(L, (const char *)name + 2, name[1]);
+    push_methods(L, lua_gettop(L) - 1);
+    lua_remove(L, -2);
+    return 2u + name[1];
+  }
   if (cr_name_in_module(name, length))
     push_module(L, name, require);
   else
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
-  for (size_t i = 1u + name[0]; i < length; i += 1u + name[i]) {
+  return 1u + name[0];
+}
+
+void cr_name_push(lua_State *L, const unsigned char *name, size_t length,
+                  bool require) {
+  luaL_checkstack(L, 8, NULL);
+  for (size_t i = push_root(L, name, length, require); i < length;
+       i += 1u + name[i]) {
     if (lua_istable(L, -1)) {
       lua_pushlstring(L, (const char *)name + i + 1, name[i]);
       lua_rawget(L, -2);

@@ -1,8 +1,9 @@
 /* Names of values that both ends of a message have: loaded modules, what lies
-** in them, and globals.
+** in them, globals, and the methods of our types and of files.
 **
 ** A name is a module ("_G" for the globals) and up to two fields, each a byte
-** of length and the bytes. Only raw access is used.
+** of length and the bytes; a method's is "", the name of the type's metatable in
+** the registry, and the method. Only raw access is used.
 */
 #ifndef CR_NAMES_H
 #define CR_NAMES_H
