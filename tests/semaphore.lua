@@ -230,9 +230,22 @@ end)
 test("release of less than one", function()
   local s = Semaphore(1)
   for _, n in ipairs { 0, -1, 1.5 } do
-    fails("n must be an integer from 1 on, got", s.release, s, n)
+    fails("n must be an integer from 1 to 2147483647, got", s.release, s, n)
   end
   eq(s.value, 1)
+end)
+
+test("numbers that are too large", function()
+  local c = Condition()
+  for _, n in ipairs { 2 ^ 31, 2 ^ 40, 1 << 31 } do
+    local text = "must be an integer from %d to 2147483647, got " .. n
+    for _, make in ipairs { Semaphore, BoundedSemaphore } do
+      fails("value " .. text:format(0), make, n)
+    end
+    fails("maxsize " .. text:format(0), Queue, n)
+    fails("n " .. text:format(1), Semaphore().release, Semaphore(), n)
+    fails("n " .. text:format(0), c.notify, c, n)
+  end
 end)
 
 test("sent", function()

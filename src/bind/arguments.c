@@ -134,7 +134,7 @@ static int out_of_range(lua_State *L, int arg, const char *what,
                         lua_Integer min, lua_Integer max) {
   const char *got = luaL_tolstring(L, arg, NULL);
   if (lua_type(L, arg) != LUA_TNUMBER) got = luaL_typename(L, arg);
-  if (max == LUA_MAXINTEGER || max == INT32_MAX)
+  if (max == LUA_MAXINTEGER)
     lua_pushfstring(L, "%s must be an integer from %I on, got %s", what,
                     (LUAI_UACINT)min, got);
   else
