@@ -235,6 +235,18 @@ test("release of less than one", function()
   eq(s.value, 1)
 end)
 
+test("the largest value", function()
+  local s = Semaphore(0)
+  for _ = 1, 2 do s:release(2 ^ 31 - 1) end
+  eq(s.value, 2 ^ 32 - 2 | 0)
+  ok(tostring(s):find "value=4294967294>$", tostring(s))
+  s:release()
+  fails("the value of a Semaphore would be too large", s.release, s)
+  eq(s.value, 2 ^ 32 - 1 | 0)
+  eq({ s:acquire(false) }, { true })
+  eq(s.value, 2 ^ 32 - 2 | 0)
+end)
+
 test("numbers that are too large", function()
   local c = Condition()
   for _, n in ipairs { 2 ^ 31, 2 ^ 40, 1 << 31 } do

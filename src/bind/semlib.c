@@ -91,9 +91,9 @@ static int semaphore__index(lua_State *L) {
 
 static int semaphore__tostring(lua_State *L) {
   struct cr_semaphore *s = check_semaphore(L);
-  lua_pushfstring(L, "<%sSemaphore %p value=%d>",
+  lua_pushfstring(L, "<%sSemaphore %p value=%I>",
                   cr_semaphore_bounded(s) ? "Bounded" : "", (void *)s,
-                  (int)cr_semaphore_value(s));
+                  (LUAI_UACINT)cr_semaphore_value(s));
   return 1;
 }
 
