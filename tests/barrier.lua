@@ -116,6 +116,23 @@ test("the action", function()
   end
 end)
 
+test("an action that is no function but can be called", function()
+  local n, q = Value(0), Queue()
+  local counter = setmetatable({ by = 3 },
+    { __call = function(self) n:add(self.by) end })
+  local b = Barrier(1, counter)
+  eq(b:wait(), 1)
+  eq(n.value, 3)
+  local child = proc.child(function() return q:get():wait() == 1 end)
+  q:put(b)
+  eq(proc.status(child), 0)
+  eq(n.value, 6)
+  for _, bad in ipairs { {}, 1, "x", true } do
+    fails("bad argument #2 to 'Barrier' %(action must be a function, got "
+      .. type(bad), function() Barrier(1, bad) end)
+  end
+end)
+
 test("an action that fails", function()
   local b = Barrier(2, function() error("oops", 0) end)
   local pids = gather(b, 1)

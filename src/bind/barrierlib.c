@@ -11,6 +11,7 @@
 
 #include "marshal.h"
 #include "registry.h"
+#include "task.h"
 
 static const char actions; /* registry: userdata -> its action */
 
@@ -59,7 +60,7 @@ static int barrier_new(lua_State *L) {
   uint32_t parties =
       (uint32_t)cr_check_range(L, 1, "parties", 1, CR_PARTIES_MAX, 1);
   bool action = !lua_isnoneornil(L, 2);
-  if (action) luaL_checktype(L, 2, LUA_TFUNCTION);
+  if (action) cr_task_check_target(L, 2, "action");
   cr_check_deadline(L, 3);
   double timeout = luaL_optnumber(L, 3, INFINITY);
   lua_settop(L, 2);
@@ -81,7 +82,7 @@ static int barrier_new(lua_State *L) {
 static void push_action(lua_State *L, struct cr_barrier *b) {
   push_actions(L);
   lua_pushvalue(L, 1);
-  if (lua_rawget(L, -2) == LUA_TFUNCTION) return;
+  if (lua_rawget(L, -2) != LUA_TNIL) return;
   struct cr_message *m = (struct cr_message *)cr_barrier_code(b);
   if (m == NULL)
     luaL_error(L, "the action of this Barrier could not be sent here");
@@ -109,7 +110,7 @@ static struct cr_barrier **push_acting(lua_State *L) {
   return acting;
 }
 
-/* The function on top, below it what was pushed by push_acting. */
+/* The action on top, below it what was pushed by push_acting. */
 static int act(lua_State *L, struct cr_barrier *b, struct cr_barrier **acting) {
   *acting = b;
   lua_call(L, 0, 0);
