@@ -68,7 +68,8 @@ CLUARUN_API int luaopen_cluarun(lua_State *L);
 **
 ** L: a new state. `print`, `require`, `os.exit` and `coroutine` are ones that
 ** know of processes, threads and interrupts and otherwise do the same.
-** Errors, threads: as luaopen_cluarun. */
+** Errors, threads: as luaopen_cluarun; but after an error some of it may be
+** there, and it is the same OS thread that can call it again. */
 CLUARUN_API void cluarun_openlibs(lua_State *L);
 
 /* Gives the interpreter lock of L's state back: until cluarun_lock the calling

@@ -54,7 +54,8 @@ static int os_exit(lua_State *L) {
   bool close = lua_toboolean(L, 2);
   if (forked) cr_leave(status);
   if (close) {
-    cr_gil_close(cr_gil_find(L));
+    struct cr_gil *g = cr_gil_find(L); /* NULL: opening it failed */
+    if (g != NULL) cr_gil_close(g);
     lua_close(L);
   }
   exit(status);
