@@ -32,7 +32,9 @@
 ** forked; of the states it may go on with those that this thread holds. The
 ** robust mutexes of the C library (PTHREAD_MUTEX_ROBUST) do not work in threads
 ** that have entered a state. SIGURG and SIGCHLD are handled (a handler for
-** SIGCHLD that was there before goes on being called).
+** SIGCHLD that was there before goes on being called). SIGURG stops a thread that
+** has computed for long: it is unblocked in an OS thread that opens a state, or
+** enters one for the first time, and must stay so.
 */
 #ifndef CLUARUN_H
 #define CLUARUN_H
