@@ -31,6 +31,7 @@
 ** Processes. The child of a fork, whoever calls it, has only the thread that
 ** forked; of the states it may go on with those that this thread holds. The
 ** robust mutexes of the C library (PTHREAD_MUTEX_ROBUST) do not work in threads
+<<<<<<< HEAD
 ** that have entered a state.
 **
 ** Signals. SIGURG and SIGCHLD are handled from the first state and the first
@@ -40,6 +41,12 @@
 ** a worker has died. Where SIGCHLD was ignored, the program's own children are to
 ** be waited for from then on. Only pids that were forked here are waited for; a
 ** program that waits for any child (waitpid(-1)) takes their exit status away.
+=======
+** that have entered a state. SIGURG and SIGCHLD are handled (a handler for
+** SIGCHLD that was there before goes on being called). SIGURG stops a thread that
+** has computed for long: it is unblocked in an OS thread that opens a state, or
+** enters one for the first time, and must stay so.
+>>>>>>> fix30
 */
 #ifndef CLUARUN_H
 #define CLUARUN_H
@@ -76,7 +83,8 @@ CLUARUN_API int luaopen_cluarun(lua_State *L);
 **
 ** L: a new state. `print`, `require`, `os.exit` and `coroutine` are ones that
 ** know of processes, threads and interrupts and otherwise do the same.
-** Errors, threads: as luaopen_cluarun. */
+** Errors, threads: as luaopen_cluarun; but after an error some of it may be
+** there, and it is the same OS thread that can call it again. */
 CLUARUN_API void cluarun_openlibs(lua_State *L);
 
 /* Gives the interpreter lock of L's state back: until cluarun_lock the calling

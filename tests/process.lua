@@ -437,7 +437,7 @@ tap.test("finalizers at the end may end pools and the program", function()
     C = setmetatable({}, {__gc = function() os.exit(4, true) end})
     D = finally(Pool, "close")
   ]]
-  tap.eq({out, err, status}, {"close\n", "", 4})
+  tap.eq({out, err, status}, {"close\nclose\nterminate\n", "", 4})
 end)
 
 tap.test("a child forked in a child reports with a traceback", function()

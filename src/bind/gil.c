@@ -354,6 +354,7 @@ void cr_thread_discard(struct cr_thread *t) {
 
 /* The calling OS thread is t's. Under the mutex if others know t already. */
 static void become(struct cr_thread *t) {
+  cr_preempt_admit();
   t->tid = cr_slot_tid(cr_self);
   t->sleeping = &cr_sleeping;
   t->outer = cr_thread_self;

@@ -208,9 +208,9 @@ extern int cr_forced_switch;
 void cr_hooks_open(lua_State *L);
 
 /* Says that this OS thread now runs L (a coroutine that is resumed, and again
-** with the returned state afterwards). */
+** with the returned state afterwards: NULL in a state that is not ours). */
 static inline lua_State *cr_switch(lua_State *L) {
-  struct cr_thread *t = cr_thread_of(L);
+  struct cr_thread *t = L != NULL ? cr_thread_of(L) : NULL;
   if (t == NULL) return NULL;
   lua_State *before = t->running;
   t->running = L;

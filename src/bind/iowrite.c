@@ -373,8 +373,13 @@ static int after_flush(lua_State *L) {
   return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
+/* Once only, also when the libraries are opened again after an error. */
 static void wrap(lua_State *L, int methods, const char *name) {
-  lua_getfield(L, methods, name);
+  if (lua_getfield(L, methods, name) == LUA_TFUNCTION &&
+      lua_tocfunction(L, -1) == after_flush) {
+    lua_pop(L, 1);
+    return;
+  }
   lua_pushcclosure(L, after_flush, 1);
   lua_setfield(L, methods, name);
 }

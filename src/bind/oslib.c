@@ -53,9 +53,10 @@ static int os_exit(lua_State *L) {
     status = (int)luaL_optinteger(L, 1, EXIT_SUCCESS);
   bool close = lua_toboolean(L, 2);
   if (forked) cr_leave(status);
-  struct cr_gil *g = cr_gil_find(L);
-  if (close && g != NULL) { /* else a finalizer calls while it is closed */
-    cr_gil_close(g);
+  if (close) {
+    /* NULL: it could not be opened, or a finalizer calls while it is closed. */
+    struct cr_gil *g = cr_gil_find(L);
+    if (g != NULL) cr_gil_close(g);
     lua_close(L);
   }
   exit(status);

@@ -112,8 +112,11 @@ static void on_signal(int signal) {
 
 void cr_preempt_open(void) {
   struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-  sigset_t set;
   sigaction(SIGNAL, &action, NULL);
+}
+
+void cr_preempt_admit(void) {
+  sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGNAL);
   pthread_sigmask(SIG_UNBLOCK, &set, NULL);

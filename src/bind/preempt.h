@@ -6,6 +6,9 @@
 
 /* Installs the handler, once in a process. */
 void cr_preempt_open(void);
+/* Lets the signal come to the calling OS thread, which becomes one of a state's:
+** a host may have blocked all that it does not know. */
+void cr_preempt_admit(void);
 /* Has the thread asked in `ns` to let others run; again and again until it has.
 ** When the system allows no timer more, only marks it as armed. Both under the
 ** mutex of its lock. */

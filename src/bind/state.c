@@ -11,42 +11,42 @@
 #include "state.h"
 #include "thread.h"
 
-static char table_key; /* of the table, in the registry */
-
 static const lua_CFunction libraries[] = {
     cr_open_errors, cr_open_synch, cr_open_value,   cr_open_queue,
     cr_open_pipe,   cr_open_wait,  cr_open_process, cr_open_thread,
     cr_open_local,  cr_open_pool,
 };
 
-static int gil__gc(lua_State *L) {
-  struct cr_gil **g = lua_touserdata(L, 1);
+static void free_lock(struct cr_gil **g) {
   if (*g != NULL) cr_gil_free(*g);
   *g = NULL;
+}
+
+static int gil__gc(lua_State *L) {
+  free_lock(lua_touserdata(L, 1));
   return 0;
 }
 
-/* The lock goes with the state. */
-static void open_lock(lua_State *L) {
+/* The lock goes with the state: pushes the userdata that owns it, the same one
+** each time, so that it is the first to come and its finalizer the last to run.
+** Its user value is the table of primitives, once all is open. */
+static struct cr_gil **push_owner(lua_State *L) {
   static const char key;
-  struct cr_gil **g = lua_newuserdatauv(L, sizeof *g, 0);
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key) == LUA_TUSERDATA)
+    return lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  struct cr_gil **g = lua_newuserdatauv(L, sizeof *g, 1);
   *g = NULL;
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, gil__gc);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
-  *g = cr_gil_open(L);
-  if (*g == NULL) luaL_error(L, "not enough memory");
+  return g;
 }
 
 static void open_libraries(lua_State *L) {
-  int err = cr_arena_open();
-  if (err != 0) luaL_error(L, "cannot map shared memory: %s", strerror(err));
-  cr_watch_forks();
-  cr_deadlock_open(CR_DEADLOCK_OFF);
-  open_lock(L);
-  cr_heap_adopt(L);
   cr_marshal_open(L);
   lua_newtable(L);
   for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
@@ -54,21 +54,49 @@ static void open_libraries(lua_State *L) {
     libraries[i](L);
     lua_settop(L, top);
   }
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &table_key);
+  cr_open_coroutine(L);
+  cr_open_hooks(L);
 }
 
-int luaopen_cluarun(lua_State *L) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &table_key) != LUA_TTABLE) {
-    lua_pop(L, 1);
-    open_libraries(L);
-    cr_open_coroutine(L);
-    cr_open_hooks(L);
-  }
+/* With the lock's owner as its argument. */
+static int open_state(lua_State *L) {
+  struct cr_gil **g = lua_touserdata(L, 1);
+  int err = cr_arena_open();
+  if (err != 0) luaL_error(L, "cannot map shared memory: %s", strerror(err));
+  cr_watch_forks();
+  cr_deadlock_open(CR_DEADLOCK_OFF);
+  *g = cr_gil_open(L);
+  if (*g == NULL) luaL_error(L, "not enough memory");
+  cr_heap_adopt(L);
+  open_libraries(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_pushvalue(L, -2);
   lua_setfield(L, -2, "cluarun");
   lua_pop(L, 1);
+  lua_setiuservalue(L, 1, 1); /* cannot fail */
+  return 0;
+}
+
+/* The owner is on top. Should opening fail, the state has no lock, as before: the
+** next one to try may be another OS thread. What the libraries have left in the
+** registry they set anew. */
+static void open_or_undo(lua_State *L, struct cr_gil **g) {
+  bool locked = cr_gil_find(L) != NULL; /* by cluarun_main */
+  lua_pushcfunction(L, open_state);
+  lua_pushvalue(L, -2);
+  if (lua_pcall(L, 1, 0, 0) == LUA_OK) return;
+  if (!locked) free_lock(g);
+  lua_error(L);
+}
+
+int luaopen_cluarun(lua_State *L) {
+  struct cr_gil **g = push_owner(L);
+  if (lua_getiuservalue(L, -1, 1) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    open_or_undo(L, g);
+    lua_getiuservalue(L, -1, 1);
+  }
+  lua_remove(L, -2);
   return 1;
 }
 
