@@ -102,7 +102,9 @@ CLUARUN_API void cluarun_lock(lua_State *L);
 **
 ** argc, argv: as main has them; argv[argc] is NULL. Returns the exit status: 0,
 ** or 1 after an error, which has been reported on stderr. In a child that the
-** script has forked it does not return. Sets a handler for SIGINT while it runs.
+** script has forked it does not return; in no process does it when the script
+** calls os.exit, which ends the program. Sets handlers for SIGINT and SIGQUIT
+** while it runs.
 ** Errors: none are raised.
 ** Threads: any, one at a time. */
 CLUARUN_API int cluarun_main(int argc, char **argv);
