@@ -29,7 +29,9 @@
 ** of L while it calls would get mixed up with those of the others.
 **
 ** Processes. The child of a fork, whoever calls it, has only the thread that
-** forked; of the states it may go on with those that this thread holds. The
+** forked; of the states it may go on with those that this thread holds. One that
+** a script has forked runs no exit handlers (atexit) of the program; one that the
+** program forks by itself, as a daemon does, is the program going on. The
 ** robust mutexes of the C library (PTHREAD_MUTEX_ROBUST) do not work in threads
 ** that have entered a state. SIGURG and SIGCHLD are handled (a handler for
 ** SIGCHLD that was there before goes on being called). SIGURG stops a thread that
