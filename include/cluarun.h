@@ -29,7 +29,9 @@
 ** of L while it calls would get mixed up with those of the others.
 **
 ** Processes. The child of a fork, whoever calls it, has only the thread that
-** forked; of the states it may go on with those that this thread holds. The
+** forked; of the states it may go on with those that this thread holds. One that
+** a script has forked runs no exit handlers (atexit) of the program; one that the
+** program forks by itself, as a daemon does, is the program going on. The
 ** robust mutexes of the C library (PTHREAD_MUTEX_ROBUST) do not work in threads
 <<<<<<< HEAD
 ** that have entered a state.
@@ -115,7 +117,9 @@ CLUARUN_API void cluarun_lock(lua_State *L);
 **
 ** argc, argv: as main has them; argv[argc] is NULL. Returns the exit status: 0,
 ** or 1 after an error, which has been reported on stderr. In a child that the
-** script has forked it does not return. Sets a handler for SIGINT while it runs.
+** script has forked it does not return; in no process does it when the script
+** calls os.exit, which ends the program. Sets handlers for SIGINT and SIGQUIT
+** while it runs.
 ** Errors: none are raised.
 ** Threads: any, one at a time. */
 CLUARUN_API int cluarun_main(int argc, char **argv);

@@ -17,6 +17,11 @@ enum { STATUS_LOST = 255 << 8 }; /* somebody else took the status */
 
 static cr_word rings;         /* SIGCHLDs of this process */
 static struct sigaction host; /* the handler before ours */
+static bool forked;           /* is this process a child made here? */
+
+bool cr_forked(void) {
+  return forked;
+}
 
 /* ---- SIGCHLD and exit, installed before a fork ---- */
 
@@ -146,6 +151,7 @@ int cr_child_fork(struct cr_family *f, struct cr_child *c, pid_t *pid) {
   f->born = c;
   err = fork_child(c, pid);
   if (err == 0 && *pid == 0) {
+    forked = true;
     if (c->daemon) cr_lifeline_hold();
     return 0;
   }

@@ -121,6 +121,7 @@ static void push_host(lua_State *L, int argc, char **argv) {
 }
 
 static bool interrupted; /* did the last call end by Ctrl-C? */
+static pid_t self; /* the process that was called; one forked by it ends */
 
 /* Calls the function under the n arguments; an error gets a traceback. */
 static int call(lua_State *L, int n) {
@@ -132,7 +133,7 @@ static int call(lua_State *L, int n) {
   cr_switch(before);
   lua_remove(L, base);
   interrupted = status != LUA_OK && cr_is_interrupt(L, -1);
-  if (interrupted && cr_forked()) cr_leave_interrupted();
+  if (interrupted && getpid() != self) cr_leave_interrupted();
   return status;
 }
 
@@ -205,6 +206,7 @@ int cluarun_main(int argc, char **argv) {
   const char *name = argc > 0 ? argv[0] : default_name;
   int status;
   if (cr_watch_wanted(argv) && !cr_watch(argc, argv, &status)) return status;
+  self = getpid(); /* the watcher's is another */
   int err = cr_arena_open();
   if (err != 0) return cannot(name, "map shared memory", strerror(err));
   cr_deadlock_open(CR_DEADLOCK_REPORT);
@@ -218,7 +220,7 @@ int cluarun_main(int argc, char **argv) {
     return cannot(name, "create state", "not enough memory");
   cr_interrupt_install(L);
   status = run_command(L, argc, argv);
-  if (cr_forked()) cr_leave(status);
+  if (getpid() != self) cr_leave(status);
   cr_interrupt_remove();
   cr_gil_close(cr_gil_find(L));
   lua_close(L);

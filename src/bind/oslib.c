@@ -2,7 +2,6 @@
 ** finalizers and exit handlers are not its own to run. */
 #include <lauxlib.h>
 #include <lualib.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,25 +11,6 @@
 #include "state.h"
 
 void (*cr_script_end)(lua_State *L);
-
-static bool forked;
-
-static void in_child(void) {
-  forked = true;
-}
-
-static void watch(void) {
-  pthread_atfork(NULL, NULL, in_child);
-}
-
-void cr_watch_forks(void) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, watch);
-}
-
-bool cr_forked(void) {
-  return forked;
-}
 
 void cr_leave(int status) {
   cr_end_orderly();
@@ -52,7 +32,7 @@ static int os_exit(lua_State *L) {
   else
     status = (int)luaL_optinteger(L, 1, EXIT_SUCCESS);
   bool close = lua_toboolean(L, 2);
-  if (forked) cr_leave(status);
+  if (cr_forked()) cr_leave(status);
   if (close) {
     /* NULL: it could not be opened, or a finalizer calls while it is closed. */
     struct cr_gil *g = cr_gil_find(L);

@@ -63,7 +63,6 @@ static int open_state(lua_State *L) {
   struct cr_gil **g = lua_touserdata(L, 1);
   int err = cr_arena_open();
   if (err != 0) luaL_error(L, "cannot map shared memory: %s", strerror(err));
-  cr_watch_forks();
   cr_deadlock_open(CR_DEADLOCK_OFF);
   *g = cr_gil_open(L);
   if (*g == NULL) luaL_error(L, "not enough memory");

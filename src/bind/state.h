@@ -74,14 +74,14 @@ void cr_run_apart(lua_State *L, const char *name, int n, int results);
 /* oslib.c: how a process ends. The process library sets this hook, which runs
 ** protected when the main script is done, also after an error (joins children). */
 extern void (*cr_script_end)(lua_State *L);
-/* Is this a process that was forked since cluarun was loaded (since the first
-** cr_watch_forks)? */
-bool cr_forked(void);
-void cr_watch_forks(void);
 /* Ends a forked child: flushes, and leaves without anybody's exit handlers. */
 _Noreturn void cr_leave(int status);
 /* Ends this process as Ctrl-C does, silently. */
 _Noreturn void cr_leave_interrupted(void);
+/* child.c: has a fork() or a Process of ours made this process, or one that it
+** descends from? Then what its ancestors have to do at their end is not for it.
+** A child that the program forked by itself is the program, going on. */
+bool cr_forked(void);
 /* Puts our os.exit into the os library. */
 void cr_open_exit(lua_State *L);
 
