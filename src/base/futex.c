@@ -151,9 +151,11 @@ static int sleep_between_hooks(const struct cr_wait *waits, int n,
 }
 
 int cr_sleep(const struct cr_wait *waits, int n, int64_t deadline) {
-  cr_sleeping = (struct cr_sleeping){waits, n, true};
+  cr_sleeping.waits = waits;
+  cr_sleeping.n = n;
+  atomic_store_explicit(&cr_sleeping.asleep, true, memory_order_release);
   int err = sleep_between_hooks(waits, n, deadline);
-  cr_sleeping.asleep = false;
+  atomic_store_explicit(&cr_sleeping.asleep, false, memory_order_release);
   return err;
 }
 

@@ -47,7 +47,7 @@ extern _Thread_local cr_word *cr_alarm;
 struct cr_sleeping {
   const struct cr_wait *waits;
   int n;
-  bool asleep;
+  atomic_bool asleep; /* other threads look at it */
 };
 extern _Thread_local struct cr_sleeping cr_sleeping;
 

@@ -22,7 +22,9 @@ enum {
   /* Those that come out of waits go first, but not for longer than so many
   ** intervals: then one that computes has a turn. */
   PATIENCE = 10,
-  LEAVING = 1 /* seconds that a state which goes waits for its threads */
+  LEAVING = 1, /* seconds that a state which goes waits for its threads */
+  SURELY = 60, /* the same for those that are sure to come */
+  SOMETIMES = 100000000 /* ns between looks at them */
 };
 
 _Thread_local struct cr_thread *cr_thread_self;
@@ -582,24 +584,36 @@ static void wake_all(const struct cr_queue_of_threads *q) {
     cr_unpark(tell(t));
 }
 
-/* Is a Thread there still, begun or not? What it waits for may lie in the state's
-** memory. */
-static bool has_threads(struct cr_gil *g, const struct cr_thread *me,
-                        uint32_t *left) {
+/* Is a Thread there still, begun or not? Is one in a wait of ours, for what may
+** lie in the state's memory? */
+struct leavers {
+  bool any, asleep;
+  uint32_t left;
+};
+
+static struct leavers find_leavers(struct cr_gil *g,
+                                   const struct cr_thread *me) {
   pthread_mutex_lock(&g->mutex);
-  *left = atomic_load(&g->left);
-  const struct cr_thread *t = g->threads;
-  while (t != NULL && (t == me || t == g->main || t->guest)) t = t->next;
+  struct leavers l = {.left = atomic_load(&g->left)};
+  for (const struct cr_thread *t = g->threads; t != NULL; t = t->next) {
+    if (t == me || t == g->main || t->guest) continue;
+    l.any = true;
+    l.asleep |= t->sleeping != NULL && atomic_load(&t->sleeping->asleep);
+  }
   pthread_mutex_unlock(&g->mutex);
-  return t != NULL;
+  return l;
 }
 
-/* They come out of their waits at once, but for C code that blocks by itself. */
+/* They come out of their waits at once, but for C code that blocks by itself; on
+** a busy machine at once may be a while. */
 static void wait_for_leavers(struct cr_gil *g, const struct cr_thread *me) {
-  int64_t deadline = cr_deadline(LEAVING);
-  uint32_t left;
-  while (has_threads(g, me, &left) && cr_now() < deadline)
-    cr_park(&g->left, left, deadline);
+  int64_t soon = cr_deadline(LEAVING), late = cr_deadline(SURELY);
+  struct leavers l;
+  while ((l = find_leavers(g, me)).any) {
+    int64_t now = cr_now();
+    if (now >= (l.asleep ? late : soon)) break;
+    cr_park(&g->left, l.left, now < soon ? soon : now + SOMETIMES);
+  }
 }
 
 void cr_gil_close(struct cr_gil *g) {
