@@ -329,8 +329,15 @@ tap.test("an interrupt out of a command", function()
       t:interrupt "stop"
       tap.eq({ t:result(20) }, { false, "stop" })
     end
-    io.open(fifo, "w"):close()
     tap.eq(io.type(p), "closed file")
+    -- One of the two may not have opened it yet.
+    local held <close> = io.open(fifo, "r+")
+    held:write "\n\n"
+    held:flush()
+    tap.ok(tap.eventually(60, function()
+      local f <close> = io.popen("exec pgrep -f " .. fifo)
+      return f:read "a" == ""
+    end))
   end)
 end)
 
