@@ -33,22 +33,17 @@
 ** a script has forked runs no exit handlers (atexit) of the program; one that the
 ** program forks by itself, as a daemon does, is the program going on. The
 ** robust mutexes of the C library (PTHREAD_MUTEX_ROBUST) do not work in threads
-<<<<<<< HEAD
 ** that have entered a state.
 **
 ** Signals. SIGURG and SIGCHLD are handled from the first state and the first
-** child on, and let in by the threads that need them. A handler for SIGCHLD that
-** was there before a fork goes on being called; one that is installed while
-** children live should call what was there before, or a Pool does not learn that
-** a worker has died. Where SIGCHLD was ignored, the program's own children are to
-** be waited for from then on. Only pids that were forked here are waited for; a
-** program that waits for any child (waitpid(-1)) takes their exit status away.
-=======
-** that have entered a state. SIGURG and SIGCHLD are handled (a handler for
-** SIGCHLD that was there before goes on being called). SIGURG stops a thread that
-** has computed for long: it is unblocked in an OS thread that opens a state, or
-** enters one for the first time, and must stay so.
->>>>>>> fix30
+** child on. SIGURG stops a thread that has computed for long: it is unblocked in
+** an OS thread that opens a state, or enters one for the first time, and must stay
+** so; SIGCHLD in one that forks. A handler for SIGCHLD that was there before a
+** fork goes on being called; one that is installed while children live should
+** call what was there before, or a Pool does not learn that a worker has died.
+** Where SIGCHLD was ignored, the program's own children are to be waited for from
+** then on. Only pids that were forked here are waited for; a program that waits
+** for any child (waitpid(-1)) takes their exit status away.
 */
 #ifndef CLUARUN_H
 #define CLUARUN_H
