@@ -50,7 +50,7 @@ ALL_CFLAGS += -Werror
 endif
 ifneq ($(SANITIZER),)
 ALL_CFLAGS += -fsanitize=$(SANITIZER) -fno-sanitize-recover=all \
-  -fno-omit-frame-pointer
+  -fno-omit-frame-pointer -DSANITIZED
 ALL_LDFLAGS += -fsanitize=$(SANITIZER)
 endif
 ifneq ($(V),1)

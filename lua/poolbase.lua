@@ -370,13 +370,12 @@ local function report(err)
 end
 
 local function call_all(self)
+  local function failed(err) return self:is_own() and report(err) or err end
   while true do
     local call = self:enter(next_call)
     if not call then return end
     call.begun = true
-    local ok, err = xpcall(call.job.give, function(problem)
-      return self:is_own() and report(problem) or problem
-    end, call.job, call.f)
+    local ok, err = xpcall(call.job.give, failed, call.job, call.f)
     if not self:is_own() then -- it has forked
       if not ok then error(err, 0) end
       return

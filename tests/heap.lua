@@ -201,6 +201,16 @@ tap.test("shared memory that garbage holds: in a pool", function()
   tap.eq({ out, err }, { "60000000\n", "" })
 end)
 
+tap.test("shared memory that garbage holds: in a pool's worker", function()
+  local out, err = limited [[
+    local pool <close> = Pool(1)
+    print(#pool:apply(function()
+      for _ = 1, 17 do Array(100000) end
+      return ("x"):rep(6000000)
+    end))]]
+  tap.eq({ out, err }, { "6000000\n", "" })
+end)
+
 tap.test("shared memory: finalizers may use it while it is collected",
   function()
     local out, err = limited [[

@@ -25,12 +25,6 @@ void cr_load_embedded(lua_State *L, const char *name) {
     lua_error(L);
 }
 
-void cr_run_embedded(lua_State *L, const char *name, int n, int results) {
-  cr_load_embedded(L, name);
-  lua_insert(L, -(n + 1));
-  lua_call(L, n, results);
-}
-
 /* ---- globals of our own ---- */
 
 static const char own_key; /* in the registry */
@@ -39,6 +33,14 @@ static void add_library(lua_State *L, const char *name, lua_CFunction open) {
   lua_pushcfunction(L, open);
   lua_call(L, 0, 1);
   lua_setfield(L, -2, name);
+}
+
+/* That of the script: opening it anew would have effects of its own. */
+static void share_library(lua_State *L, const char *name) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_getfield(L, -1, name);
+  lua_setfield(L, -3, name);
+  lua_pop(L, 1);
 }
 
 /* With a table as its argument: fills it. What opens the basic functions puts
@@ -56,9 +58,8 @@ static int fill_globals(lua_State *L) {
   add_library(L, "debug", luaopen_debug);
   add_library(L, "math", luaopen_math);
   add_library(L, "table", luaopen_table);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-  lua_getfield(L, -1, LUA_IOLIBNAME);
-  lua_setfield(L, 1, "io");
+  share_library(L, LUA_IOLIBNAME);
+  share_library(L, LUA_STRLIBNAME);
   return 0;
 }
 
@@ -79,7 +80,7 @@ static void push_own_globals(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &own_key);
 }
 
-void cr_run_apart(lua_State *L, const char *name, int n, int results) {
+void cr_run_embedded(lua_State *L, const char *name, int n, int results) {
   cr_load_embedded(L, name);
   push_own_globals(L);
   lua_setupvalue(L, -2, 1);

@@ -8,6 +8,7 @@
 #include <lauxlib.h>
 
 #include "encoder.h"
+#include "object.h"
 #include "sendenv.h"
 
 static _Thread_local struct cr_encoder *self;
@@ -251,8 +252,8 @@ static int finish(struct cr_encoder *e, bool good, int top, bool block,
   return cr_writer_finish(&e->w, block, out);
 }
 
-int cr_encode(lua_State *L, int first, int n, bool block,
-              struct cr_packet *out) {
+static int encode_once(lua_State *L, int first, int n, bool block,
+                       struct cr_packet *out) {
   int top = lua_gettop(L);
   struct cr_encoder *e = begin(L, n);
   if (e == NULL) return ENOMEM;
@@ -260,7 +261,16 @@ int cr_encode(lua_State *L, int first, int n, bool block,
   return finish(e, good, top, block, out);
 }
 
-int cr_encode_prioritised(lua_State *L, int index, struct cr_packet *out) {
+int cr_encode(lua_State *L, int first, int n, bool block,
+              struct cr_packet *out) {
+  int64_t took = 0;
+  int err;
+  do err = encode_once(L, first, n, block, out);
+  while (err == ENOMEM && cr_reclaim(L, &took));
+  return err;
+}
+
+static int prioritised_once(lua_State *L, int index, struct cr_packet *out) {
   int top = lua_gettop(L);
   struct cr_encoder *e = begin(L, 1);
   if (e == NULL) return ENOMEM;
@@ -270,5 +280,13 @@ int cr_encode_prioritised(lua_State *L, int index, struct cr_packet *out) {
   good = good && encode_until_settled(e, index);
   int err = finish(e, good, top, true, out);
   if (err == 0) out->block->key_length = e->start;
+  return err;
+}
+
+int cr_encode_prioritised(lua_State *L, int index, struct cr_packet *out) {
+  int64_t took = 0;
+  int err;
+  do err = prioritised_once(L, index, out);
+  while (err == ENOMEM && cr_reclaim(L, &took));
   return err;
 }

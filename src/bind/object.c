@@ -181,10 +181,6 @@ bool cr_object_attach(lua_State *L, struct cr_object *o,
   return true;
 }
 
-void cr_object_open(lua_State *L, struct cr_object *o, struct cr_block *block) {
-  if (!cr_object_attach(L, o, block)) cr_raise_exhausted(L);
-}
-
 bool cr_object_made(lua_State *L, struct cr_object *o, struct cr_block *block,
                     int64_t *took) {
   if (cr_object_attach(L, o, block)) return true;

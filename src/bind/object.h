@@ -32,15 +32,13 @@ void cr_object_type(lua_State *L, const char *name, enum cr_type block,
                     const luaL_Reg *functions);
 
 /* Making one: push a closed userdata first, then make the arena object, then
-** open it, which takes over the object from limbo (raises when that fails;
-** the object is then freed). A NULL object raises "shared memory exhausted". */
+** attach it, which takes the object over from limbo. False: shared memory is
+** exhausted, whether there was an object or NULL; it is freed. */
 struct cr_object *cr_object_push(lua_State *L, const char *name);
-void cr_object_open(lua_State *L, struct cr_object *o, struct cr_block *block);
-/* The same, but false when shared memory is exhausted. */
 bool cr_object_attach(lua_State *L, struct cr_object *o,
                       struct cr_block *block);
-/* The same, but when it is, garbage is collected, and false says that the object
-** is to be made once more; raises when that was in vain. *took: as below. */
+/* The same, but then garbage is collected, and false says that the object is to
+** be made once more; raises when that was in vain. *took: as below. */
 bool cr_object_made(lua_State *L, struct cr_object *o, struct cr_block *block,
                     int64_t *took);
 _Noreturn void cr_raise_exhausted(lua_State *L);

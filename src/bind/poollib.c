@@ -35,7 +35,11 @@ struct cr_lane_of cr_check_lane(lua_State *L, int arg) {
 static int tray_new(lua_State *L) {
   lua_Integer n = cr_check_range(L, 1, "lanes", 1, CR_LANES_MAX, 1);
   struct cr_object *o = cr_object_push(L, "Tray");
-  cr_object_open(L, o, (struct cr_block *)cr_tray_new((uint32_t)n));
+  struct cr_tray *t;
+  int64_t took = 0;
+  do {
+    t = cr_tray_new((uint32_t)n);
+  } while (!cr_object_made(L, o, (struct cr_block *)t, &took));
   return 1;
 }
 
@@ -267,7 +271,7 @@ static int pool_load(lua_State *L) {
   if (lua_getfield(L, 2, name) != LUA_TNIL) return 1;
   lua_pop(L, 1);
   lua_pushvalue(L, lua_upvalueindex(1));
-  cr_run_apart(L, name, 1, 1);
+  cr_run_embedded(L, name, 1, 1);
   lua_pushvalue(L, -1);
   lua_setfield(L, 2, name);
   return 1;

@@ -96,10 +96,8 @@ static bool has_objects(const struct cr_packet *p) {
 /* pack(...) -> packet | false: it has shared objects | nil, error */
 static int message_pack(lua_State *L) {
   struct cr_packet p;
-  int64_t took = 0;
   luaL_checkstack(L, 8, NULL);
   int err = encode(L, 1, &p);
-  while (err == ENOMEM && cr_reclaim(L, &took)) err = encode(L, 1, &p);
   if (err != 0) return failed(L, err);
   if (!has_objects(&p)) return with_packet(L, make_packet, &p);
   cr_packet_free(&p);
@@ -178,11 +176,8 @@ int cr_pool_take(lua_State *L) {
 /* copy(value) -> a copy as a receiver would get it | nil, error */
 static int message_copy(lua_State *L) {
   struct cr_packet p;
-  int64_t took = 0;
   lua_settop(L, 1);
   int err = cr_encode(L, 1, 1, false, &p);
-  while (err == ENOMEM && cr_reclaim(L, &took))
-    err = cr_encode(L, 1, 1, false, &p);
   return err != 0 ? failed(L, err) : with_packet(L, decode, &p);
 }
 

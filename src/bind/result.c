@@ -31,10 +31,7 @@ void cr_result_close(struct cr_result *r) {
 static bool leave(lua_State *L, struct cr_result *r, enum cr_cell_kind kind,
                   int first, int n) {
   struct cr_packet p;
-  int64_t took = 0;
   int err = cr_encode(L, first, n, true, &p);
-  while (err == ENOMEM && cr_reclaim(L, &took))
-    err = cr_encode(L, first, n, true, &p);
   if (err == ENOMEM)
     cr_cell_put(r->cell, CR_CELL_NO_MEMORY, NULL);
   else if (err == 0)

@@ -65,11 +65,10 @@ int cr_stack_levels(lua_State *L);
 int cr_message_handler(lua_State *L);
 
 /* embed.c: the chunks of lua/. Both raise. cr_run_embedded runs one by name
-** ("process") with n arguments on the stack and leaves its results. */
+** ("pool") with n arguments on the stack and leaves its results. It has globals
+** of our own: a script may have a `type` or a `table`. */
 void cr_load_embedded(lua_State *L, const char *name);
 void cr_run_embedded(lua_State *L, const char *name, int n, int results);
-/* The same, with globals of our own: a script may have a `type` or a `table`. */
-void cr_run_apart(lua_State *L, const char *name, int n, int results);
 
 /* oslib.c: how a process ends. The process library sets this hook, which runs
 ** protected when the main script is done, also after an error (joins children). */

@@ -11,12 +11,7 @@
 
 #include "lib/tap.h"
 
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
+#ifdef SANITIZED
 enum { EACH = 7, SOME = 17 };
 #else
 enum { EACH = 1, SOME = 3 };
