@@ -88,6 +88,19 @@ tap.test("a blocking read ends by it", function()
   tap.ok(out:find "^false\t.*interrupted!\n", out)
 end)
 
+tap.test("it ends the wait for Processes at the end of the script", function()
+  local _, err, status = interrupt([[
+    Process { target = sleep, args = { 1000 } }:start()
+    print "ready"]], "$p", [[
+    n=0
+    while grep -qs '^State:.[^Z]' /proc/$p/status && [ $n -lt 600 ]; do
+      n=$((n + 1)); sleep 0.05
+    done
+    kill -s KILL -- -$p]])
+  tap.ok(err:find "interrupted!", err)
+  tap.eq(status, 1)
+end)
+
 tap.test("a second one ends a process that does not come to the first",
   function()
     local _, _, status = interrupt([[

@@ -30,6 +30,7 @@ struct cr_family {
   uint32_t owner;        /* incarnation of the process it is of */
   uint32_t seen;         /* rings seen when it was last looked at */
   uint32_t made;         /* Processes made here, for their names */
+  bool left;             /* the wait for them at the end was interrupted */
   struct cr_child *born; /* set around a fork: the child that is being made */
 };
 

@@ -157,7 +157,8 @@ int cr_process_end(lua_State *L) {
   lua_pop(L, 1);
   /* None: the libraries were never opened, or it never had a child. */
   if (f == NULL || cr_family_foreign(f)) return 0;
-  return end_of_family(L, f) == EINTR ? cr_raise_interrupt(L) : 0;
+  f->left = end_of_family(L, f) == EINTR;
+  return f->left ? cr_raise_interrupt(L) : 0;
 }
 
 /* For a state that is closed without cr_process_end, as by a stock lua5.4.
@@ -166,7 +167,7 @@ static int family__gc(lua_State *L) {
   struct cr_family *f = lua_touserdata(L, 1);
   bool before = cr_patient;
   cr_patient = true;
-  if (!cr_family_foreign(f)) end_of_family(L, f);
+  if (!cr_family_foreign(f) && !f->left) end_of_family(L, f);
   cr_patient = before;
   return 0;
 }
