@@ -80,18 +80,47 @@ tap.test("interrupt ends a child, silently, and can be caught there", function()
   tap.eq(out, "true\t-2\ntrue\t-2\ntrue\t0\n")
 end)
 
-tap.test("children are joined at the end, also beside threads", function()
-  for _, other in ipairs { "P = c.Pool(1)", "P = c.ThreadPool(1)",
-    "c.Thread { target = c.sleep, args = { 100 } }:start()" } do
+-- A thread runs on meanwhile: it begins to do that only when the main one is in
+-- its last finalizers, and the Process ends only then.
+for name, body in pairs {
+  sleeps = "c.sleep(1000)", computes = "while true do end",
+} do
+  tap.test("a Process is joined at the end beside a thread that " .. name,
+    function()
+      local out, err = stock([[
+        local c = require "cluarun"
+        local fifo = os.tmpname()
+        os.execute("rm " .. fifo .. "; mkfifo " .. fifo)
+        c.Thread { target = function()
+          while not ENDING do c.sleep(0.001) end
+          io.open(fifo, "w"):close()
+          ]] .. body .. [[
+
+        end }:start()
+        c.Process { target = function()
+          io.open(fifo):close()
+          os.remove(fifo)
+          print "joined"
+        end }:start()
+        LAST = setmetatable({}, { __gc = function() ENDING = true end })]])
+      tap.eq(err, "")
+      tap.eq(out, "joined\n")
+    end)
+end
+
+for name, pool in pairs { Pool = "c.Pool(1)", ThreadPool = "c.ThreadPool(1)" } do
+  tap.test("a Process is joined at the end beside a " .. name, function()
     local out, err = stock([[
       local c = require "cluarun"
-      ]] .. other .. [[
+      P = ]] .. pool .. [[
 
+      local from, to = c.Pipe()
       c.Process { target = function()
-        c.sleep(0.2)
+        to:close()
+        assert(not pcall(from.recv, from)) -- the parent is closing its state
         print "joined"
       end }:start()]])
     tap.eq(err, "")
     tap.eq(out, "joined\n")
-  end
-end)
+  end)
+end

@@ -16,12 +16,15 @@ static bool must_keep(const struct cr_thread *t) {
 
 void cr_let_go(struct cr_thread *t, bool keep) {
   t->kept = keep || !t->holding;
-  if (!t->kept) cr_gil_release(t);
+  if (t->kept) return;
+  if (cr_in_finalizer(t)) t->finalizing = t->gil->finalizer_waits = true;
+  cr_gil_release(t);
 }
 
 static void take_back(struct cr_thread *t) {
   if (!t->kept) cr_gil_acquire(t, true);
   t->kept = false;
+  if (t->finalizing) t->finalizing = t->gil->finalizer_waits = false;
   cr_dump_if_wanted(t);
 }
 
@@ -29,7 +32,7 @@ static void take_back(struct cr_thread *t) {
 ** is refused, unless it has to be (cr_patient). */
 static bool refuses(struct cr_thread *t, int64_t deadline) {
   t->refused = deadline == CR_FOREVER && !cr_patient && !must_keep(t) &&
-               cr_in_finalizer(t->running);
+               cr_in_finalizer(t);
   return t->refused;
 }
 
@@ -40,7 +43,7 @@ static int before(int64_t deadline) {
       return EINTR;
   for (t = cr_thread_self; t != NULL; t = t->outer)
     cr_let_go(t, must_keep(t) ||
-                     (deadline != CR_FOREVER && cr_in_finalizer(t->running)));
+                     (deadline != CR_FOREVER && cr_in_finalizer(t)));
   return 0;
 }
 

@@ -41,6 +41,7 @@ struct cr_gil {
   struct cr_thread *main;
   uint32_t made; /* Threads made that have no name but a number */
   bool stale;    /* after a fork: Threads that vanished are still kept alive */
+  bool finalizer_waits; /* of the one inside a finalizer: the others are in none */
   uint32_t generation;       /* counts the forks in which threads vanished */
   atomic_int count;          /* how many; read by all */
   atomic_int references;     /* records, and the state */
@@ -73,6 +74,7 @@ struct cr_thread {
   bool deferred;   /* in a section (section.c): they come after it */
   bool kept;       /* a wait did not release the lock */
   bool refused;    /* a wait was refused: inside a finalizer */
+  bool finalizing; /* it waits inside a finalizer, without the lock */
   bool daemon;
   bool listed;    /* among the state's threads */
   bool abandoned; /* its OS thread has ended */
@@ -191,9 +193,9 @@ void cr_take_back(void);
 ** asked to, and raises what interrupts it. Signal-safe in L's own OS thread; else
 ** under the lock. */
 void cr_trap(lua_State *L);
-/* Is the collector calling a finalizer (__gc) just now? Then a thread must not
-** let others run: the collector is off meanwhile. */
-bool cr_in_finalizer(lua_State *L);
+/* Is t, the holder, inside a finalizer (__gc)? Then it must not let others run:
+** the collector is off meanwhile. */
+bool cr_in_finalizer(const struct cr_thread *t);
 /* The script's own hooks, which go on working while threads are stopped by
 ** others of ours. As lua_sethook and its kin. */
 void cr_hook_set(lua_State *L, lua_Hook f, int mask, int count);

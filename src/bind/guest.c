@@ -80,7 +80,7 @@ static _Noreturn void fail(int err) {
 void cluarun_unlock(lua_State *L) {
   struct cr_thread *t = cr_thread_find(L);
   if (t == NULL || !t->holding || t->kept) return;
-  cr_let_go(t, atomic_load(&t->gil->count) > 1 && cr_in_finalizer(L));
+  cr_let_go(t, atomic_load(&t->gil->count) > 1 && cr_in_finalizer(t));
 }
 
 /* Who is in several states gives the others' locks back before it waits. */

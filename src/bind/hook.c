@@ -21,8 +21,9 @@ enum {
 
 int cr_forced_switch;
 
-bool cr_in_finalizer(lua_State *L) {
-  return lua_gc(L, LUA_GCCOUNT, 0) == -1; /* refused while in the collector */
+/* lua_gc is refused while a finalizer is called, to whichever thread. */
+bool cr_in_finalizer(const struct cr_thread *t) {
+  return !t->gil->finalizer_waits && lua_gc(t->running, LUA_GCCOUNT, 0) == -1;
 }
 
 /* Others that come for the section would only wait for it: it is left first,
@@ -37,7 +38,7 @@ static void poll(lua_State *L) {
   if (t == NULL) return;
   cr_dump_if_wanted(t);
   bool drop = t->drop || (cr_forced_switch && atomic_load(&t->gil->waiting));
-  if (drop && !is_busy(t) && !cr_in_finalizer(L)) cr_gil_yield(t);
+  if (drop && !is_busy(t) && !cr_in_finalizer(t)) cr_gil_yield(t);
   if (cr_interrupted(t) && L != t->shielded) cr_interrupt_here(L);
 }
 
