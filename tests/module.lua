@@ -108,12 +108,11 @@ for name, body in pairs {
     end)
 end
 
-for name, pool in pairs { Pool = "c.Pool(1)", ThreadPool = "c.ThreadPool(1)" } do
+for _, name in ipairs { "Pool", "ThreadPool" } do
   tap.test("a Process is joined at the end beside a " .. name, function()
     local out, err = stock([[
       local c = require "cluarun"
-      P = ]] .. pool .. [[
-
+      P = c.]] .. name .. [[(1)
       local from, to = c.Pipe()
       c.Process { target = function()
         to:close()

@@ -42,8 +42,8 @@ static int before(int64_t deadline) {
     if ((cr_interrupted(t) && !cr_patient) || refuses(t, deadline))
       return EINTR;
   for (t = cr_thread_self; t != NULL; t = t->outer)
-    cr_let_go(t, must_keep(t) ||
-                     (deadline != CR_FOREVER && cr_in_finalizer(t)));
+    cr_let_go(t,
+              must_keep(t) || (deadline != CR_FOREVER && cr_in_finalizer(t)));
   return 0;
 }
 

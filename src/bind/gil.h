@@ -41,7 +41,7 @@ struct cr_gil {
   struct cr_thread *main;
   uint32_t made; /* Threads made that have no name but a number */
   bool stale;    /* after a fork: Threads that vanished are still kept alive */
-  bool finalizer_waits; /* of the one inside a finalizer: the others are in none */
+  bool finalizer_waits;      /* one in a __gc waits: the others are in none */
   uint32_t generation;       /* counts the forks in which threads vanished */
   atomic_int count;          /* how many; read by all */
   atomic_int references;     /* records, and the state */
