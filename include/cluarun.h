@@ -100,7 +100,10 @@ CLUARUN_API void cluarun_unlock(lua_State *L);
 ** Dummy-1, Dummy-2 ...) until it ends. Waits as long as others hold the lock; it
 ** is asked for after 0.1 ms.
 **
-** L: any coroutine of the state. Does nothing when the thread holds the lock.
+** L: any coroutine of the state; the one that the thread will run, if it was made
+** before and C code runs it (lua_pcall, lua_resume): others then get their turns
+** while it computes. A thread that holds the lock already can say so by calling
+** this again; it does nothing else then.
 ** Errors: none; a program without the memory for one thread more is aborted, with
 ** a message on stderr. A state must not be closed while another thread waits
 ** here, or is still to come.

@@ -91,7 +91,8 @@ end)
 tap.test("it ends the wait for Processes at the end of the script", function()
   local _, err, status = interrupt([[
     Process { target = sleep, args = { 1000 } }:start()
-    print "ready"]], "$p", [[
+    local last <close> = setmetatable({}, { -- no instruction comes after it
+      __close = print, __tostring = function() return "ready" end })]], "$p", [[
     n=0
     while grep -qs '^State:.[^Z]' /proc/$p/status && [ $n -lt 600 ]; do
       n=$((n + 1)); sleep 0.05

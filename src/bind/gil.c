@@ -154,7 +154,7 @@ static void got(struct cr_thread *t) {
   t->backoff = 0;
   t->holding = 1; /* before its timer can ring */
   atomic_signal_fence(memory_order_seq_cst);
-  if (cr_interrupted(t) || cr_dump_wanted == t->gil) cr_trap(t->running);
+  if (cr_interrupted(t) || cr_dump_wanted == t->gil) cr_trap(t);
 }
 
 static void set_began(struct cr_thread *t, int64_t now) {

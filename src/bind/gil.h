@@ -60,6 +60,7 @@ struct cr_gil {
 struct cr_thread {
   struct cr_gil *gil;
   lua_State *volatile running; /* what it runs; see cr_switch */
+  lua_State *volatile found;   /* what it runs untold; see hook.c */
   lua_State *base;             /* a Thread's first state; the main one */
   lua_State *shielded;         /* interrupts wait until it runs another one */
   /* Read and written in signal handlers of this thread, too. */
@@ -189,10 +190,14 @@ void cr_blocking_open(void);
 void cr_let_go(struct cr_thread *t, bool keep);
 void cr_take_back(void);
 
-/* hook.c. Has L stop at its next instruction: it lets another one run if it was
-** asked to, and raises what interrupts it. Signal-safe in L's own OS thread; else
+/* hook.c. Has t stop at its next instruction: it lets another one run if it was
+** asked to, and raises what interrupts it. Signal-safe in t's own OS thread; else
 ** under the lock. */
-void cr_trap(lua_State *L);
+void cr_trap(const struct cr_thread *t);
+/* The same for a state, by its holder: it is found there if it was not known. */
+void cr_trap_state(lua_State *L);
+/* By t, the holder: the coroutine that was found is not run any more. */
+void cr_found_drop(struct cr_thread *t);
 /* Is t, the holder, inside a finalizer (__gc)? Then it must not let others run:
 ** the collector is off meanwhile. */
 bool cr_in_finalizer(const struct cr_thread *t);
@@ -216,7 +221,7 @@ static inline lua_State *cr_switch(lua_State *L) {
   if (t == NULL) return NULL;
   lua_State *before = t->running;
   t->running = L;
-  if (t->drop || cr_interrupted(t)) cr_trap(L);
+  if (t->drop || cr_interrupted(t)) cr_trap(t);
   return before;
 }
 

@@ -28,6 +28,7 @@ static void leave(struct cr_thread *t) {
   }
   if (t->vanished != NULL) t->vanished(t);
   cr_locals_drop(g->state, t);
+  cr_found_drop(t);
   cr_thread_leave(t);
 }
 
@@ -77,9 +78,17 @@ static _Noreturn void fail(int err) {
   abort();
 }
 
+/* L, or a coroutine made from it, is perhaps what t will run: it is to be found
+** there. Not so for a C function that was called by what t runs. */
+static void expect(const struct cr_thread *t, lua_State *L) {
+  lua_Debug ar;
+  if (t->guest || L != t->running || !lua_getstack(L, 0, &ar)) cr_trap_state(L);
+}
+
 void cluarun_unlock(lua_State *L) {
   struct cr_thread *t = cr_thread_find(L);
   if (t == NULL || !t->holding || t->kept) return;
+  if (L != t->found) cr_found_drop(t);
   cr_let_go(t, atomic_load(&t->gil->count) > 1 && cr_in_finalizer(t));
 }
 
@@ -88,7 +97,10 @@ void cluarun_lock(lua_State *L) {
   struct cr_thread *t = cr_thread_find(L), *new = NULL;
   struct cr_gil *g = t == NULL ? cr_gil_find(L) : NULL;
   if (t == NULL && g == NULL) return; /* nothing of ours is in that state */
-  if (t != NULL && t->holding && !t->kept) return;
+  if (t != NULL && t->holding && !t->kept) {
+    expect(t, L);
+    return;
+  }
   for (struct cr_thread *o = cr_thread_self; o != NULL; o = o->outer)
     if (o != t) cr_let_go(o, false);
   if (t == NULL) {
@@ -100,5 +112,7 @@ void cluarun_lock(lua_State *L) {
   if (new != NULL) {
     cr_locals_drop(L, new); /* of one that had this address */
     cr_thread_list(new);
+    t = new;
   }
+  expect(t, L);
 }

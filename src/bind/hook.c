@@ -5,6 +5,11 @@
 ** from a signal only at jumps and calls, so the trap sets itself once more, a
 ** random few instructions on: then any instruction can be where threads switch.
 **
+** C code runs coroutines without telling (lua_pcall, lua_resume). One that is
+** made while the state it is made from has a trap that has not caught anything
+** gets a copy of it, and is found by it. From then on both are trapped. The
+** registry keeps it alive meanwhile, as traps are set from signals.
+**
 ** A state with a hook of the script's has a hook of ours in its place, which
 ** calls the script's when its time has come; else a count hook of a million
 ** would start over at each trap and never fire.
@@ -49,9 +54,28 @@ static unsigned random_bits(void) {
   return x ^= x << 5;
 }
 
+static void find_out(lua_State *L) {
+  struct cr_thread *t = cr_thread_of(L);
+  if (t == NULL || L == t->running || L == t->found) return;
+  t->found = NULL;
+  lua_pushthread(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, (void *)&t->found);
+  t->found = L;
+}
+
+void cr_found_drop(struct cr_thread *t) {
+  lua_State *L = t->found;
+  if (L == NULL) return;
+  t->found = NULL;
+  if (!lua_checkstack(L, 1)) return; /* it goes with the next one's coming */
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, (void *)&t->found);
+}
+
 static void trapped(lua_State *L, lua_Debug *ar) {
   (void)ar;
   cr_raw_sethook(L, NULL, 0, 0);
+  find_out(L);
   poll(L);
 }
 
@@ -71,11 +95,16 @@ static void forced(lua_State *L, lua_Debug *ar) {
 /* The script's hook, and ours that calls it, look for themselves. A trap that is
 ** there already may be without effect, as Lua looks at its hooks without locks:
 ** it is set again. */
-void cr_trap(lua_State *L) {
+void cr_trap_state(lua_State *L) {
   if (L == NULL || cr_forced_switch > 0) return;
   lua_Hook f = cr_raw_gethook(L);
   if (f == NULL || f == trap || f == trapped)
     cr_raw_sethook(L, trap, LUA_MASKCOUNT, 1);
+}
+
+void cr_trap(const struct cr_thread *t) {
+  cr_trap_state(t->running);
+  cr_trap_state(t->found);
 }
 
 /* ---- the script's hooks, by state ---- */
@@ -183,6 +212,7 @@ static void both(lua_State *L, lua_Debug *ar) {
   struct hook *k = find(L);
   if (k == NULL) { /* a coroutine's copy, left over */
     cr_raw_sethook(L, NULL, 0, 0);
+    find_out(L);
     return;
   }
   bool call = ar->event != LUA_HOOKCOUNT || counted(L, k);
@@ -210,7 +240,7 @@ void cr_hook_set(lua_State *L, lua_Hook f, int mask, int count) {
   if (k == NULL) {
     drop(L);
     set_none(L);
-    if (t->drop || cr_interrupted(t)) cr_trap(t->running);
+    if (t->drop || cr_interrupted(t)) cr_trap(t);
     return;
   }
   k->f = f;

@@ -34,7 +34,7 @@ void cr_thread_interrupt(lua_State *L, struct cr_thread *t, int error) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, error_key(t));
   t->asked = true;
   if (t->holding)
-    cr_trap(t->running);
+    cr_trap(t);
   else
     cr_thread_wake(t);
 }
@@ -70,7 +70,7 @@ static int raise_it(lua_State *L, int level) {
   if (t->signalled) {
     t->signalled = 0;
     delivered = 1;
-    if (t->asked) cr_trap(t->running);
+    if (t->asked) cr_trap(t);
   } else if (t->asked) {
     t->asked = false;
     if (push_error(L, t)) return lua_error(L);
@@ -96,7 +96,7 @@ static void on_interrupt(int sig) {
     raise(sig);
   } else {
     t->signalled = 1;
-    if (t->holding) cr_trap(t->running);
+    if (t->holding) cr_trap(t);
     if (cr_self != NULL) cr_ring(&cr_self->alarm);
   }
   errno = saved;
@@ -118,7 +118,7 @@ static void on_quit(int sig) {
   } else {
     if (cr_dump_wanted == NULL) asked = cr_now();
     cr_dump_wanted = t->gil;
-    if (t->holding) cr_trap(t->running);
+    if (t->holding) cr_trap(t);
     if (cr_self != NULL) cr_ring(&cr_self->alarm);
   }
   errno = saved;

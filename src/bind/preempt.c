@@ -97,7 +97,7 @@ static void stop(struct cr_thread *t) {
   }
   int64_t before = cpu_time();
   t->drop = 1;
-  cr_trap(t->running);
+  cr_trap(t);
   int64_t cost = cpu_time() - before;
   atomic_store(&t->cost, cost);
   if (t->has_timer) set_timer(t, again(t, cost));

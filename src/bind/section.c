@@ -55,7 +55,7 @@ static int section_enter(lua_State *L) {
   t->deferred = before;
   s->owner = NULL;
   if (s->sleepers > 0) cr_ring(&s->free);
-  if (t->drop || cr_interrupted(t)) cr_trap(t->running);
+  if (t->drop || cr_interrupted(t)) cr_trap(t);
   if (status == LUA_OK) return lua_gettop(L) - 1;
   s->broken = true;
   return lua_error(L);

@@ -185,6 +185,7 @@ void cr_thread_run(struct cr_thread *t) {
   if (t == t->gil->main) leave_process(L, o);
   lua_settop(L, 0);
   cr_locals_drop(L, t);
+  cr_found_drop(t);
   hold(L, o, 0);
   ended(o);
   o->unreaped = true;

@@ -156,6 +156,85 @@ static void test_guests(void) {
   lua_close(L);
 }
 
+/* ---- one that computes on a coroutine of its own ---- */
+
+/* The other thread gets no turn before the one that computes is made to stop. */
+static const char computing[] =
+    "begun:set() while not stop do end stop = false return true";
+
+static const char stopping[] =
+    "begun, stop = Event(), false\n"
+    "Thread { target = function()\n"
+    "  for i = 1, 10 do begun:wait() begun:clear() stop = true end\n"
+    "end }:start()\n"
+    "return true";
+
+static void compute(lua_State *co) {
+  if (holds(co, computing)) atomic_fetch_add(&good, 1);
+}
+
+/* Each time on a new one, and its state collects what they leave. */
+static void *compute_anew(void *state) {
+  lua_State *L = state;
+  cluarun_lock(L);
+  for (int i = 0; i < 10; i++) {
+    compute(lua_newthread(L));
+    lua_pop(L, 1);
+    lua_gc(L, LUA_GCCOLLECT);
+  }
+  cluarun_unlock(L);
+  return state;
+}
+
+/* On one that it keeps between its visits. */
+static void *compute_again(void *state) {
+  lua_State *L = state;
+  cluarun_lock(L);
+  lua_State *co = lua_newthread(L);
+  int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  for (int i = 0; i < 10; i++) {
+    compute(co);
+    cluarun_unlock(L);
+    cluarun_lock(co);
+  }
+  luaL_unref(L, LUA_REGISTRYINDEX, ref);
+  cluarun_unlock(L);
+  return state;
+}
+
+/* On several in turns, as a scheduler in C does. */
+static void *compute_in_turns(void *state) {
+  lua_State *L = state;
+  cluarun_lock(L);
+  lua_State *a = lua_newthread(L), *b = lua_newthread(L);
+  for (int i = 0; i < 10; i++) {
+    lua_State *co = i % 2 == 0 ? a : b;
+    cluarun_lock(co);
+    compute(co);
+  }
+  lua_pop(L, 2);
+  cluarun_unlock(L);
+  return state;
+}
+
+static void test_computing(void *(*body)(void *), const char *where) {
+  lua_State *L = luaL_newstate();
+  cluarun_openlibs(L);
+  atomic_store(&good, 0);
+  holds(L, stopping);
+  cluarun_unlock(L);
+  in_threads(body, 1, L);
+  cluarun_lock(L);
+  ok(atomic_load(&good) == 10,
+     "others get their turns while one computes on %s", where);
+  atomic_store(&good, 0);
+  holds(L, stopping);
+  body(L);
+  ok(atomic_load(&good) == 10, "and while the one that opened the state does");
+  cluarun_lock(L);
+  lua_close(L);
+}
+
 /* ---- a state that outlives the thread that opened it ---- */
 
 static void *open_only(void *state) {
@@ -185,6 +264,9 @@ int main(void) {
   in_threads(live, STATES, NULL);
   ok(atomic_load(&good) == 2 * STATES, "and others after them");
   test_guests();
+  test_computing(compute_anew, "new coroutines");
+  test_computing(compute_again, "one that it keeps");
+  test_computing(compute_in_turns, "several in turns");
   test_left_behind();
   return tap_end();
 }
