@@ -214,6 +214,8 @@ test("Ctrl-D says what it waits for", function(s)
   s:expect "\n<Process.*\n> $"
   s:send "p.pid, q:put('x', false)\r"
   s:expect "[ \n]x\n.*> $"
+  s:send "p:join()\r"
+  s:expect "\ntrue\n> $"
   s:send "r = Process{target = sleep, args = {1000}}:start()\r"
   s:expect "%(%)\n> $"
   s:send(CTRL_D)
