@@ -94,9 +94,18 @@ static int put(struct cr_message_heap *h, const struct cr_heap_wakes *w,
 }
 
 int cr_heap_put(struct cr_message_heap *h, const struct cr_heap_wakes *w,
-                struct cr_message *m, bool again) {
+                struct cr_message *m, uint32_t maxsize) {
   lock(h, w);
-  int err = put(h, w, m, again);
+  bool full = maxsize != 0 && count_of(h) >= maxsize;
+  int err = full ? EAGAIN : put(h, w, m, false);
+  cr_rlock_release(&h->lock);
+  return err;
+}
+
+int cr_heap_put_again(struct cr_message_heap *h, const struct cr_heap_wakes *w,
+                      struct cr_message *m) {
+  lock(h, w);
+  int err = put(h, w, m, true);
   cr_rlock_release(&h->lock);
   return err;
 }

@@ -29,9 +29,15 @@ struct cr_message_heap {
 struct cr_heap_wakes {
   cr_word *get, *put;
 };
-/* ENOMEM; EDOM: a key that cannot be compared with one on its way. */
+/* How many there are may be seen wrong before: a dead one's last change is made
+** by whoever takes the lock next. So room and items are looked for here. */
+/* Up to `maxsize` (0: no bound). EAGAIN: full. ENOMEM; EDOM: a key that cannot be
+** compared with one on its way. */
 int cr_heap_put(struct cr_message_heap *h, const struct cr_heap_wakes *w,
-                struct cr_message *m, bool again);
+                struct cr_message *m, uint32_t maxsize);
+/* One that was taken, in the place that it had. ENOMEM, EDOM. */
+int cr_heap_put_again(struct cr_message_heap *h, const struct cr_heap_wakes *w,
+                      struct cr_message *m);
 /* EAGAIN: empty. */
 int cr_heap_take(struct cr_message_heap *h, const struct cr_heap_wakes *w,
                  bool wake, struct cr_message **out);

@@ -228,13 +228,15 @@ static int side_wait(struct cr_queue *q, const struct side *s,
 
 /* ---- putting ---- */
 
+/* Holding the put lock. EAGAIN: there was no room after all. */
 static int store(struct cr_queue *q, struct cr_packet *p) {
+  if (state_of(q) != 0) return EPIPE;
   if (is_ring(q)) {
     struct cr_ring_side s = {&q->put_lock, &q->put_log, &q->get_wake};
     return cr_ring_put(&q->ring, &s, p);
   }
   struct cr_heap_wakes w = wakes_of(q);
-  return cr_heap_put(&q->heap, &w, p->block, false);
+  return cr_heap_put(&q->heap, &w, p->block, q->maxsize);
 }
 
 /* LifoQueue and PriorityQueue keep blocks only. */
@@ -252,8 +254,8 @@ int cr_queue_put(struct cr_queue *q, struct cr_packet *p, int64_t deadline) {
   int err = ensure_block(q, p);
   if (err == 0) err = side_lock(q, &s, deadline);
   if (err == 0) {
-    err = side_wait(q, &s, deadline);
-    if (err == 0) err = state_of(q) != 0 ? EPIPE : store(q, p);
+    while ((err = side_wait(q, &s, deadline)) == 0)
+      if ((err = store(q, p)) != EAGAIN) break;
     cr_rlock_release(&q->put_lock);
   }
   if (err != 0 && made) cr_packet_free(p);
@@ -275,14 +277,15 @@ static void take_returned(struct cr_queue *q, struct cr_packet *p) {
   *p = (struct cr_packet){m->data, m->length, m};
 }
 
-/* Takes the next item. There is one: the caller holds the get lock. */
+/* Takes the next item, holding the get lock. EAGAIN: there was none after all,
+** but one that a dead consumer had taken. EPIPE: there will be none. */
 static int fetch(struct cr_queue *q, struct cr_packet *p) {
-  bool bounded = q->maxsize != 0;
+  bool bounded = q->maxsize != 0, shut = state_of(q) != 0;
   if (atomic_load_explicit(&q->returned, memory_order_relaxed) != NULL) {
     take_returned(q, p);
     return 0;
   }
-  if (stored(q) == 0) return EPIPE; /* ready because it is shut down */
+  if (stored(q) == 0) return shut ? EPIPE : EAGAIN;
   if (is_ring(q)) {
     unsigned char *buffer = cr_reader_buffer();
     if (buffer == NULL) return ENOMEM;
@@ -313,8 +316,10 @@ int cr_queue_get(struct cr_queue *q, struct cr_packet *p, int64_t deadline) {
   struct side s = getting(q);
   int err = side_lock(q, &s, deadline);
   if (err != 0) return err;
-  err = side_wait(q, &s, deadline);
-  if (err == 0) err = state_of(q) & IMMEDIATE ? EPIPE : fetch(q, p);
+  while ((err = side_wait(q, &s, deadline)) == 0) {
+    err = state_of(q) & IMMEDIATE ? EPIPE : fetch(q, p);
+    if (err != EAGAIN) break;
+  }
   cr_rlock_release(&q->get_lock);
   trim(q);
   return err;
@@ -337,7 +342,7 @@ int cr_queue_unget(struct cr_queue *q, struct cr_packet *p) {
   struct side s = getting(q);
   if (!is_ring(q)) {
     struct cr_heap_wakes w = wakes_of(q);
-    int err = cr_heap_put(&q->heap, &w, m, true);
+    int err = cr_heap_put_again(&q->heap, &w, m);
     if (err == 0) p->block = NULL;
     return err;
   }

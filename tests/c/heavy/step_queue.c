@@ -575,6 +575,53 @@ static void heap_full_setup(void) {
   fill(3);
 }
 
+/* What a dead one has decided, but not written, the next user writes. */
+
+static void heap_one_setup(void) {
+  queue_make(CR_LIFO, 0);
+  fill(1);
+}
+
+/* The next consumer has the message, or sleeps. */
+static void heap_one_early(bool done) {
+  struct child *c = &sleeper[sleepers];
+  child_start(c, get_sleeper, sleepers++);
+  while (child_state(c->pid) != 'S' && child_state(c->pid) != 'Z')
+    sched_yield();
+  must(packet_put(q, 1000, &form, cr_deadline(5)) == 0, "put failed");
+  step_all_awake("the next message");
+  must(atomic_load(&shared->value[0]) == 1000 || !done, "got what was taken");
+}
+
+static void heap_one_check(bool done) {
+  uint32_t got;
+  if (packet_get(q, &got, 0) == 0) {
+    must(got == 1000, "got message %x", got);
+    must(atomic_load(&shared->value[0]) == 0, "got it twice");
+  }
+  drop_empty(done);
+}
+
+static void heap_room_setup(void) {
+  queue_make(CR_LIFO, 3);
+  fill(2);
+}
+
+static void heap_room_early(bool done) {
+  int err = packet_put(q, 777, &form, 0);
+  must(err == EAGAIN || (err == 0 && !done), "put gave %d", err);
+  must(cr_queue_size(q) == 3, "size %u", cr_queue_size(q));
+}
+
+static void heap_room_check(bool done) {
+  uint32_t got;
+  must(cr_queue_size(q) == 3, "size %u after reaping", cr_queue_size(q));
+  must(packet_get(q, &got, 0) == 0, "get failed");
+  must(got == 777 || got == next, "got message %x", got);
+  while (first < next) expect(--next);
+  drop_empty(done);
+}
+
 /* ---- Pipe ---- */
 
 static struct cr_pipe *ends[2];
@@ -877,6 +924,16 @@ static const struct step steps[] = {
      .setup = lifo_setup,
      .op = get_op,
      .check = get_check},
+    {.name = "LifoQueue get of the last; next user before the reaper",
+     .setup = heap_one_setup,
+     .op = get_op,
+     .early = heap_one_early,
+     .check = heap_one_check},
+    {.name = "LifoQueue put of the last; next user before the reaper",
+     .setup = heap_room_setup,
+     .op = put_op,
+     .early = heap_room_early,
+     .check = heap_room_check},
     {.name = "LifoQueue put wakes a consumer",
      .setup = heap_wake_setup,
      .attend = get_attend,
