@@ -77,9 +77,12 @@ local function answers(s)
   local limit, tries = monotonic() + 30, 0
   repeat
     -- A terminal with 4 KB of lines typed ahead takes no more keys, whatever
-    -- runs in it: not even Ctrl-C.
+    -- runs in it: not even Ctrl-C, which drops them where it is taken.
     tries = tries + 1
-    if tries % 10 == 0 then kill(s.pid, "INT") end
+    if tries % 10 == 0 then
+      core.flush(s.fd)
+      kill(s.pid, "INT")
+    end
     if not type_in(s, "\3") then return false end
     if not type_in(s, "print('al' .. 'ive')\r") then return false end
     if not s:pump(200) then return false end

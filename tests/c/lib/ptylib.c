@@ -5,8 +5,10 @@
 **   pty.write(fd, text)  pty.resize(fd, rows, columns)  pty.close(fd)
 **   how, code = pty.wait(pid, ms)   "exit" or "signal"; nil: still there
 **   pty.modes(fd) -> "canonical" or "raw", of the terminal
+**   pty.flush(fd)    drops what was typed and not read yet
 */
 #include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <poll.h>
 #include <pty.h>
@@ -79,6 +81,15 @@ static int pty_resize(lua_State *L) {
   return 0;
 }
 
+static int pty_flush(lua_State *L) {
+  const char *name = ptsname((int)luaL_checkinteger(L, 1));
+  int fd = name != NULL ? open(name, O_RDWR | O_NOCTTY) : -1;
+  if (fd < 0) return luaL_error(L, "open: %s", strerror(errno));
+  tcflush(fd, TCIFLUSH);
+  close(fd);
+  return 0;
+}
+
 static int pty_modes(lua_State *L) {
   struct termios modes;
   if (tcgetattr((int)luaL_checkinteger(L, 1), &modes) != 0)
@@ -110,7 +121,7 @@ __attribute__((visibility("default"))) int luaopen_pty(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"spawn", pty_spawn},   {"read", pty_read},   {"write", pty_write},
       {"resize", pty_resize}, {"modes", pty_modes}, {"close", pty_close},
-      {"wait", pty_wait},     {NULL, NULL},
+      {"wait", pty_wait},     {"flush", pty_flush}, {NULL, NULL},
   };
   luaL_newlib(L, functions);
   return 1;
