@@ -144,6 +144,7 @@ $(BUILD)/liblua.a: Makefile
 	  $(AR) x ../liblua.a.new ldo.o lstate.o ldebug.o && \
 	  for o in *.o; do $(OBJCOPY) $(foreach f,$(INTERPOSED), \
 	    --redefine-sym lua_$(f)=cr_real_$(f)) $(INTERPOSED_ALSO) $$o; done && \
+	  $(OBJCOPY) --redefine-sym luaD_shrinkstack=cr_real_shrinkstack ldo.o && \
 	  $(AR) x ../liblua.a.new lauxlib.o && $(OBJCOPY) \
 	    --redefine-sym luaL_loadfilex=cr_real_loadfilex lauxlib.o && \
 	  $(AR) r ../liblua.a.new *.o && mv ../liblua.a.new ../liblua.a

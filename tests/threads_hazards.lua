@@ -513,3 +513,31 @@ for _, limit in ipairs { 10000, 20, 0 } do
       eq(out, n + 1 .. "\n")
     end)
 end
+
+-- Lua 5.4.4 itself goes on in freed memory then. Run apart: without ours it
+-- crashes.
+test("a stack may shrink in a metamethod of a concatenation", function()
+  local out, err, status = tap.lua [[
+    local function down(n) return n == 0 and 0 or 1 + down(n - 1) end
+    local function joined(f)
+      down(5000)
+      return "a" .. "b" .. setmetatable({}, { __concat = f })
+    end
+    local function collect() collectgarbage() return "c" end
+    local ways = {
+      collect,
+      function() return collect() end,
+      function() return select(2, pcall(collect)) end,
+      function() return (string.gsub("d", "d", collect)) end,
+      function() -- by another thread
+        local t = Thread { target = collect }:start()
+        return t:result()
+      end,
+    }
+    for i = 1, #ways do
+      print(joined(ways[i]), coroutine.wrap(joined)(ways[i]))
+    end]]
+  eq(err, "")
+  eq(status, 0)
+  eq(out, ("ac\tac\n"):rep(5))
+end)

@@ -4,6 +4,7 @@
 ** working while threads are stopped by hooks of ours.
 */
 #include <lauxlib.h>
+#include <string.h>
 
 #include "gil.h"
 #include "raw.h"
@@ -53,6 +54,39 @@ LUA_API int lua_gethookcount(lua_State *L) {
   cr_hook_get(L, &mask, &count);
   return count;
 }
+
+/* ---- stacks that shrink ---- */
+
+enum { DEEP = 200 }; /* levels that are looked at */
+
+/* Is L perhaps inside a __concat metamethod? A tail call forgets its name: then
+** it may be one if Lua code called it. */
+static bool concatenates(lua_State *L) {
+  lua_Debug ar;
+  bool tail = false;
+  for (int i = 0; lua_getstack(L, i, &ar); i++) {
+    if (i == DEEP) return true;
+    lua_getinfo(L, tail ? "Snt" : "nt", &ar);
+    if (tail && *ar.what != 'C') return true;
+    if (strcmp(ar.namewhat, "metamethod") == 0 &&
+        strcmp(ar.name, "concat") == 0)
+      return true;
+    tail = ar.istailcall;
+  }
+  return false;
+}
+
+/* The collector makes stacks smaller, those of all threads. Lua 5.4.4 keeps an
+** address in the stack while a concatenation calls a metamethod, and afterwards
+** goes on in memory that was freed: it would be hit at any switch. So the stack
+** stays as it is meanwhile. */
+extern void cr_real_shrinkstack(lua_State *L);
+extern void luaD_shrinkstack(lua_State *L);
+void luaD_shrinkstack(lua_State *L) {
+  if (!concatenates(L)) cr_real_shrinkstack(L);
+}
+
+/* ---- files ---- */
 
 extern int cr_real_loadfilex(lua_State *L, const char *name, const char *mode);
 LUALIB_API int luaL_loadfilex(lua_State *L, const char *name,

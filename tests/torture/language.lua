@@ -28,8 +28,9 @@ end
 local function run()
   local setting, interval, largest = table.unpack(modes[math.random(#modes)])
   local left = math.max(1, math.min(10, stop - os.time()))
-  local command = ("%s timeout -k 5 120 %s tests/lib/language/run.lua %d %d %g "
-    .. "%s"):format(setting, tap.program,
+  -- Freed memory is overwritten: what goes on in it is found out.
+  local command = ("%s MALLOC_PERTURB_=90 timeout -k 5 120 %s "
+    .. "tests/lib/language/run.lua %d %d %g %s"):format(setting, tap.program,
     small and 1 or math.random(largest), left, interval, mix(3))
   tap.test(command, function()
     local out, err, status = tap.run(command)
