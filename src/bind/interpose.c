@@ -1,7 +1,8 @@
 /* In front of Lua's own functions, in the program only: the Makefile gives Lua's
 ** the names that raw.h knows. So coroutines that a module in C makes and resumes
 ** are known like those of the coroutine library, and hooks that it sets go on
-** working while threads are stopped by hooks of ours.
+** working while threads are stopped by hooks of ours. And what in Lua itself
+** would go wrong beside threads is kept from happening.
 */
 #include <lauxlib.h>
 #include <string.h>

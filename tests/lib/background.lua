@@ -9,6 +9,10 @@ local eq, fails = check.eq, check.fails
 
 local M = {}
 
+--- Counts the times that a stack was about to be used up on purpose, and that
+-- it was over: odd meanwhile. A finalizer that is called there fails.
+M.brink = 0
+
 -- The kinds: a round each, some thousand instructions, numbered from 1.
 local kinds = {}
 M.kinds = kinds
@@ -136,7 +140,7 @@ function kinds.gsub(i)
 end
 
 function kinds.finalizers(i)
-  local count = 0
+  local count, brink = 0, M.brink
   for k = 1, 10 do
     setmetatable({}, { __gc = function()
       local co = coroutine.wrap(function()
@@ -150,7 +154,7 @@ function kinds.finalizers(i)
   end
   if i % 10 == 0 then
     collectgarbage()
-    eq(count, 10)
+    if brink % 2 == 0 and M.brink == brink then eq(count, 10) end
   end
 end
 
