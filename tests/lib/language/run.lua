@@ -8,8 +8,8 @@ local seconds = tonumber(arg[2] or 0)
 local names = table.move(arg, 4, #arg, 1, {})
 local crowd
 
--- Sections that use up a stack, and those that count finalizers, which fail when
--- another thread calls them there.
+-- Sections that use up a stack, and those that count finalizers, which fail
+-- when another thread calls them there.
 local deep = { ["message handlers"] = true, ["stack overflow"] = true,
   ["coroutine depth"] = true, ["errors in metamethods"] = true }
 local counting = { finalizers = true, ["busy finalizers"] = true }
