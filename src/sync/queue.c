@@ -130,9 +130,12 @@ static uint32_t stored(struct cr_queue *q) {
   return cr_ring_items(cr_ring_tail(&q->ring)) - head;
 }
 
+static uint32_t returned_count(struct cr_queue *q) {
+  return atomic_load_explicit(&q->returned_count, memory_order_relaxed);
+}
+
 uint32_t cr_queue_size(struct cr_queue *q) {
-  return stored(q) +
-         atomic_load_explicit(&q->returned_count, memory_order_relaxed);
+  return stored(q) + returned_count(q);
 }
 
 /* Items ever put, mod 2^32. */
@@ -248,14 +251,31 @@ static int ensure_block(struct cr_queue *q, struct cr_packet *p) {
   return 0;
 }
 
+/* Holding the put lock. Is there room, without a look at what those who get
+** write, if not without one? */
+static bool has_room(struct cr_queue *q) {
+  if (q->maxsize == 0) return true;
+  if (!is_ring(q)) return false;
+  uint32_t returned = returned_count(q);
+  return cr_ring_at_most(&q->ring) + returned < q->maxsize ||
+         cr_ring_look_at_head(&q->ring) + returned < q->maxsize;
+}
+
+static int wait_and_store(struct cr_queue *q, const struct side *s,
+                          struct cr_packet *p, int64_t deadline) {
+  int err;
+  while ((err = side_wait(q, s, deadline)) == 0)
+    if ((err = store(q, p)) != EAGAIN) break;
+  return err;
+}
+
 int cr_queue_put(struct cr_queue *q, struct cr_packet *p, int64_t deadline) {
   struct side s = putting(q);
   bool made = p->block == NULL;
   int err = ensure_block(q, p);
   if (err == 0) err = side_lock(q, &s, deadline);
   if (err == 0) {
-    while ((err = side_wait(q, &s, deadline)) == 0)
-      if ((err = store(q, p)) != EAGAIN) break;
+    err = has_room(q) ? store(q, p) : wait_and_store(q, &s, p, deadline);
     cr_rlock_release(&q->put_lock);
   }
   if (err != 0 && made) cr_packet_free(p);
@@ -277,25 +297,32 @@ static void take_returned(struct cr_queue *q, struct cr_packet *p) {
   *p = (struct cr_packet){m->data, m->length, m};
 }
 
+static bool has_returned(struct cr_queue *q) {
+  return atomic_load_explicit(&q->returned, memory_order_relaxed) != NULL;
+}
+
+static int take_from_ring(struct cr_queue *q, struct cr_packet *p) {
+  unsigned char *buffer = cr_reader_buffer();
+  if (buffer == NULL) return ENOMEM;
+  struct cr_ring_side s = {&q->get_lock, &q->get_log, &q->put_wake};
+  cr_ring_take(&q->ring, &s, q->maxsize != 0, buffer, p);
+  return 0;
+}
+
 /* Takes the next item, holding the get lock. EAGAIN: there was none after all,
 ** but one that a dead consumer had taken. EPIPE: there will be none. */
 static int fetch(struct cr_queue *q, struct cr_packet *p) {
-  bool bounded = q->maxsize != 0, shut = state_of(q) != 0;
-  if (atomic_load_explicit(&q->returned, memory_order_relaxed) != NULL) {
+  bool shut = state_of(q) != 0;
+  if (has_returned(q)) {
     take_returned(q, p);
     return 0;
   }
-  if (stored(q) == 0) return shut ? EPIPE : EAGAIN;
-  if (is_ring(q)) {
-    unsigned char *buffer = cr_reader_buffer();
-    if (buffer == NULL) return ENOMEM;
-    struct cr_ring_side s = {&q->get_lock, &q->get_log, &q->put_wake};
-    cr_ring_take(&q->ring, &s, bounded, buffer, p);
-    return 0;
-  }
+  uint32_t n = is_ring(q) ? cr_ring_look_at_tail(&q->ring) : stored(q);
+  if (n == 0) return shut ? EPIPE : EAGAIN;
+  if (is_ring(q)) return take_from_ring(q, p);
   struct cr_heap_wakes w = wakes_of(q);
   struct cr_message *m = NULL;
-  int err = cr_heap_take(&q->heap, &w, bounded, &m);
+  int err = cr_heap_take(&q->heap, &w, q->maxsize != 0, &m);
   if (err == 0) *p = (struct cr_packet){m->data, m->length, m};
   return err;
 }
@@ -312,16 +339,31 @@ static void trim(struct cr_queue *q) {
   cr_rlock_release(s.lock);
 }
 
+/* Holding the get lock. Is the next item there, without a look at what those who
+** put write? */
+static bool is_known(struct cr_queue *q) {
+  return is_ring(q) && cr_ring_at_least(&q->ring) > 0 && !has_returned(q) &&
+         !(state_of(q) & IMMEDIATE);
+}
+
+static int wait_and_fetch(struct cr_queue *q, const struct side *s,
+                          struct cr_packet *p, int64_t deadline) {
+  int err;
+  while ((err = side_wait(q, s, deadline)) == 0) {
+    err = state_of(q) & IMMEDIATE ? EPIPE : fetch(q, p);
+    if (err != EAGAIN) break;
+  }
+  return err;
+}
+
 int cr_queue_get(struct cr_queue *q, struct cr_packet *p, int64_t deadline) {
   struct side s = getting(q);
   int err = side_lock(q, &s, deadline);
   if (err != 0) return err;
-  while ((err = side_wait(q, &s, deadline)) == 0) {
-    err = state_of(q) & IMMEDIATE ? EPIPE : fetch(q, p);
-    if (err != EAGAIN) break;
-  }
+  err = is_known(q) ? take_from_ring(q, p) : wait_and_fetch(q, &s, p, deadline);
+  bool last = !is_known(q);
   cr_rlock_release(&q->get_lock);
-  trim(q);
+  if (last) trim(q);
   return err;
 }
 

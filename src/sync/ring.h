@@ -7,7 +7,7 @@
 ** others in blocks of their own, of which the ring holds the address.
 **
 ** The caller holds the write lock for ring_put and ring_trim, the read lock for
-** ring_peek and ring_take; never both.
+** ring_take; never both.
 */
 #ifndef CR_RING_H
 #define CR_RING_H
@@ -19,10 +19,12 @@ struct cr_segment;
 /* All-zero but for start-up by cr_ring_init; each side has its own line. */
 struct cr_ring {
   _Alignas(64) cr_word64 tail; /* under write lock; read by all */
+  cr_word64 head_seen; /* head as the writers saw it last; under write lock */
   struct cr_segment *_Atomic writing;
   uint32_t segments; /* under write lock */
   uint32_t unused;
   _Alignas(64) cr_word64 head; /* under read lock; read by all */
+  cr_word64 tail_seen; /* tail as the readers saw it last; under read lock */
   struct cr_segment *_Atomic reading;
 };
 
@@ -56,6 +58,32 @@ static inline uint64_t cr_ring_tail(struct cr_ring *r) {
 }
 static inline uint64_t cr_ring_head(struct cr_ring *r) {
   return atomic_load(&r->head);
+}
+
+/* What is known of the other end without a look at it, which costs both sides a
+** cache miss: how many items there are at least, under the read lock; at most,
+** under the write lock. */
+static inline uint32_t cr_ring_between(cr_word64 *head, cr_word64 *tail) {
+  uint64_t h = atomic_load_explicit(head, memory_order_relaxed);
+  uint64_t t = atomic_load_explicit(tail, memory_order_relaxed);
+  return cr_ring_items(t) - cr_ring_items(h);
+}
+static inline uint32_t cr_ring_at_least(struct cr_ring *r) {
+  return cr_ring_between(&r->head, &r->tail_seen);
+}
+static inline uint32_t cr_ring_at_most(struct cr_ring *r) {
+  return cr_ring_between(&r->head_seen, &r->tail);
+}
+/* These look. */
+static inline uint32_t cr_ring_look_at_tail(struct cr_ring *r) {
+  uint64_t tail = cr_ring_tail(r);
+  atomic_store_explicit(&r->tail_seen, tail, memory_order_relaxed);
+  return cr_ring_at_least(r);
+}
+static inline uint32_t cr_ring_look_at_head(struct cr_ring *r) {
+  uint64_t head = cr_ring_head(r);
+  atomic_store_explicit(&r->head_seen, head, memory_order_relaxed);
+  return cr_ring_at_most(r);
 }
 
 #endif
