@@ -8,7 +8,8 @@ local new_progress = core.load "poolprogress"
 local List, Stream = jobs.List, jobs.Stream
 
 local MOST = 1024 -- workers
-local CHUNKS = 4 -- that a worker gets of a list, as in Python
+local CHUNKS = 4 -- that a worker gets of a list, as in Python; of a long one
+local CHUNK_MOST = 2048 -- items more: so many are a message that caches hold
 -- What imap has on its way or unread, for each worker: so many chunks, more if
 -- they are small. Fewer than so many items, and all would wait for each other.
 local CHUNKS_AHEAD, ITEMS_AHEAD = 8, 32
@@ -82,7 +83,7 @@ end
 
 local function chunk_size(crew, total)
   local n = crew.size * CHUNKS
-  return math.max((total + n - 1) // n, 1)
+  return math.max(math.min((total + n - 1) // n, CHUNK_MOST), 1)
 end
 
 local function map(self, class, name, f, list, options, more, wake)

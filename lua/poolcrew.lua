@@ -130,8 +130,8 @@ local function put(self, lane, chunk)
     return core.send(lane.tasks, chunk.id, entry.number, job.call, job.flags, 1,
       chunk.source[at + 1])
   end
-  return core.send(lane.tasks, chunk.id, entry.number, job.call,
-    job.flags | core.MANY, n, core.slice(chunk.source, at, n))
+  return core.send_slice(lane.tasks, chunk.source, at, n, chunk.id,
+    entry.number, job.call, job.flags | core.MANY, n)
 end
 
 -- Goes on with a chunk whose items up to `upto` are done.

@@ -39,6 +39,43 @@ tap.test("map", function()
   tap.eq(pool:map(tostring, {1.5, true, "x"}), {"1.5", "true", "x"})
 end)
 
+tap.test("map of a long list", function()
+  local pool <close> = Pool(2)
+  local n, shared = 20000, {}
+  local list = numbers(n)
+  for i = 3, n, 3 do list[i] = {i, shared, shared} end
+  for i = 7, n, 7 do list[i] = nil end
+  list.n = n
+  local function look(x)
+    if type(x) ~= "table" then return x end
+    return x[2] == x[3] and -x[1]
+  end
+  local ways = {
+    function() return pool:map(look, list) end,
+    function() return pool:map(look, list, 9000) end,
+    function() return pool:map_async(look, list):get() end,
+    function()
+      return pool:map(look, setmetatable({n = n}, {__index = list}))
+    end
+  }
+  for way, map in ipairs(ways) do
+    local got = map()
+    tap.eq(got.n, n)
+    for i = 1, n do
+      local want = i % 7 ~= 0 and (i % 3 == 0 and -i or i) or nil
+      if got[i] ~= want then
+        tap.eq(got[i], want, ("at %d, way %d"):format(i, way))
+      end
+    end
+  end
+  list[9999] = coroutine.create(print)
+  tap.fails("cannot send a coroutine %(at %[9999%]%)$", pool.map, pool, look,
+    list)
+  list[9999] = {{coroutine.create(print)}}
+  tap.fails("cannot send a coroutine %(at %[9999%]%[1%]%[1%]%)$", pool.map,
+    pool, look, list)
+end)
+
 tap.test("only the first result of an item counts; holes stay holes", function()
   local pool <close> = Pool(2)
   tap.eq(pool:map(function(x) return x, "more" end, {1, 2, 3}), {1, 2, 3})

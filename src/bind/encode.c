@@ -141,10 +141,22 @@ static bool step_list(struct cr_encoder *e, struct cr_frame *f) {
   return step_pairs(e, f);
 }
 
+static bool step_slice(struct cr_encoder *e, struct cr_frame *f) {
+  f->done = CR_DOING_LIST;
+  while (f->list < e->slice.n) {
+    lua_rawgeti(e->L, f->base, e->slice.at + ++f->list);
+    enum cr_outcome r = cr_encode_scalar(e, -1);
+    if (r != CR_DONE) return r == CR_HAS_PARTS && cr_encode_value(e);
+    lua_pop(e->L, 1);
+  }
+  return close_table(e, f);
+}
+
 static bool step(struct cr_encoder *e) {
   struct cr_frame *f = &e->frame[e->depth - 1];
   switch (f->doing) {
     case CR_DOING_LIST: return step_list(e, f);
+    case CR_DOING_SLICE: return step_slice(e, f);
     case CR_DOING_NEXT:
     case CR_DOING_KEY:
     case CR_DOING_VALUE: return step_pairs(e, f);
@@ -180,13 +192,23 @@ static bool prepare(struct cr_encoder *e) {
   return true;
 }
 
-static bool encode_parts(struct cr_encoder *e, int i) {
-  if (e->env == 0 && !prepare(e)) return false;
-  lua_pushvalue(e->L, i);
-  if (!cr_encode_value(e)) return false;
+static bool take_all_steps(struct cr_encoder *e) {
   while (e->depth > 0)
     if (!step(e)) return false;
   return true;
+}
+
+static bool encode_parts(struct cr_encoder *e, int i) {
+  if (e->env == 0 && !prepare(e)) return false;
+  lua_pushvalue(e->L, i);
+  return cr_encode_value(e) && take_all_steps(e);
+}
+
+static bool encode_slice(struct cr_encoder *e) {
+  if (e->env == 0 && !prepare(e)) return false;
+  e->value = e->values + 1;
+  lua_pushvalue(e->L, e->slice.list);
+  return cr_encode_open_slice(e) && take_all_steps(e);
 }
 
 static bool encode_all(struct cr_encoder *e, int first) {
@@ -196,7 +218,7 @@ static bool encode_all(struct cr_encoder *e, int first) {
     if (r == CR_FAILED) return false;
     if (r == CR_HAS_PARTS && !encode_parts(e, first + i)) return false;
   }
-  return true;
+  return e->slice.n == 0 || encode_slice(e);
 }
 
 /* Names that were found late, or a metatable that was taken for a mere table:
@@ -232,10 +254,11 @@ static int fail(struct cr_encoder *e, int top) {
   return e->status;
 }
 
-static struct cr_encoder *begin(lua_State *L, int n) {
+static struct cr_encoder *begin(lua_State *L, int n, struct cr_slice slice) {
   struct cr_encoder *e = encoder_self();
   if (e == NULL) return NULL;
   e->L = L;
+  e->slice = slice;
   e->depth = e->classes = 0;
   e->start = 0;
   e->env = e->status = 0;
@@ -252,10 +275,12 @@ static int finish(struct cr_encoder *e, bool good, int top, bool block,
   return cr_writer_finish(&e->w, block, out);
 }
 
-static int encode_once(lua_State *L, int first, int n, bool block,
-                       struct cr_packet *out) {
+static const struct cr_slice no_slice;
+
+static int encode_once(lua_State *L, int first, int n, struct cr_slice slice,
+                       bool block, struct cr_packet *out) {
   int top = lua_gettop(L);
-  struct cr_encoder *e = begin(L, n);
+  struct cr_encoder *e = begin(L, n, slice);
   if (e == NULL) return ENOMEM;
   bool good = encode_until_settled(e, lua_absindex(L, first));
   return finish(e, good, top, block, out);
@@ -265,14 +290,24 @@ int cr_encode(lua_State *L, int first, int n, bool block,
               struct cr_packet *out) {
   int64_t took = 0;
   int err;
-  do err = encode_once(L, first, n, block, out);
+  do err = encode_once(L, first, n, no_slice, block, out);
+  while (err == ENOMEM && cr_reclaim(L, &took));
+  return err;
+}
+
+int cr_encode_slice(lua_State *L, int first, int n, struct cr_slice slice,
+                    struct cr_packet *out) {
+  int64_t took = 0;
+  int err;
+  slice.list = lua_absindex(L, slice.list);
+  do err = encode_once(L, first, n, slice, false, out);
   while (err == ENOMEM && cr_reclaim(L, &took));
   return err;
 }
 
 static int prioritised_once(lua_State *L, int index, struct cr_packet *out) {
   int top = lua_gettop(L);
-  struct cr_encoder *e = begin(L, 1);
+  struct cr_encoder *e = begin(L, 1, no_slice);
   if (e == NULL) return ENOMEM;
   index = lua_absindex(L, index);
   bool good = cr_encode_key(e, index);

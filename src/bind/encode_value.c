@@ -154,6 +154,13 @@ static bool open_table(struct cr_encoder *e, uint64_t at, enum owner owner,
   return true;
 }
 
+bool cr_encode_open_slice(struct cr_encoder *e) {
+  if (!open_table(e, cr_place(e), NO_OWNER, false)) return false;
+  lua_pop(e->L, 1); /* no key */
+  e->frame[e->depth - 1].doing = CR_DOING_SLICE;
+  return true;
+}
+
 static bool encode_table(struct cr_encoder *e) {
   const void *p = lua_topointer(e->L, -1);
   if (p == e->globals) return add_globals(e);

@@ -13,6 +13,7 @@
 #include <lua.h>
 
 #include "format.h"
+#include "marshal.h"
 #include "message.h"
 #include "names.h"
 #include "seen.h"
@@ -28,6 +29,7 @@ enum cr_seen_kind {
 /* What a frame does next. */
 enum cr_doing {
   CR_DOING_LIST,  /* elements 1, 2 ...; key on the stack */
+  CR_DOING_SLICE, /* elements of which it is known that they are there */
   CR_DOING_NEXT,  /* next pair; key on the stack */
   CR_DOING_KEY,   /* the pair on the stack: its key */
   CR_DOING_VALUE, /* ... its value */
@@ -66,14 +68,15 @@ struct cr_encoder {
   const void *globals;
   struct cr_dump *dump; /* kept of the function in work, NULL: none */
   size_t dump_length;
-  uint64_t start;    /* bytes in front of the first value */
-  int env;           /* stack index, 0: not pushed yet */
-  int index;         /* the same of "__index" */
-  int values, value; /* how many are sent; the one in work */
-  int status;        /* 0, ENOMEM, EINVAL */
-  bool pushed;       /* EINVAL: the message is on the stack */
-  bool again;        /* `wanted` has grown: start again */
-  bool refused;      /* outside of a class, as the message says */
+  uint64_t start;        /* bytes in front of the first value */
+  int env;               /* stack index, 0: not pushed yet */
+  int index;             /* the same of "__index" */
+  int values, value;     /* how many are sent; the one in work */
+  struct cr_slice slice; /* sent after them, if it has any */
+  int status;            /* 0, ENOMEM, EINVAL */
+  bool pushed;           /* EINVAL: the message is on the stack */
+  bool again;            /* `wanted` has grown: start again */
+  bool refused;          /* outside of a class, as the message says */
   char message[480];
   struct cr_seen wanted; /* tables found to be metatables late */
 };
@@ -116,6 +119,8 @@ bool cr_encode_room(struct cr_encoder *e);
 bool cr_encode_value(struct cr_encoder *e);
 /* The same for a metatable. */
 bool cr_encode_class(struct cr_encoder *e);
+/* Opens a frame for the slice, whose list is on top. */
+bool cr_encode_open_slice(struct cr_encoder *e);
 /* Its entry in `seen`; NULL sets status. */
 struct cr_seen_entry *cr_encode_seen(struct cr_encoder *e, const void *p);
 /* Opens a frame for the value on top, with room on the Lua stack; NULL sets

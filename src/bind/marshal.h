@@ -17,6 +17,16 @@
 int cr_encode(lua_State *L, int first, int n, bool block,
               struct cr_packet *out);
 
+/* The same with one more value, a list: the elements at + 1 to at + n of the table
+** at stack index `list`, without looking at its metatable. */
+struct cr_slice {
+  int list;
+  uint32_t n; /* at least 1 */
+  lua_Integer at;
+};
+int cr_encode_slice(lua_State *L, int first, int n, struct cr_slice slice,
+                    struct cr_packet *out);
+
 /* The fast way for nil, a boolean or a number: writes it and returns how many
 ** bytes it took; 0 for other types. Such a packet needs no block. */
 enum { CR_SIMPLE_MAX = 9 };

@@ -89,22 +89,6 @@ static int pool_list(lua_State *L) {
   return 1;
 }
 
-/* slice(list, at, n): list[at + 1] to list[at + n] in a new list. */
-static int pool_slice(lua_State *L) {
-  lua_Integer at = luaL_checkinteger(L, 2), n = luaL_checkinteger(L, 3);
-  bool raw = lua_istable(L, 1) && !lua_getmetatable(L, 1);
-  lua_settop(L, 1);
-  lua_createtable(L, n > 0 && n < INT_MAX ? (int)n : 0, 0);
-  for (lua_Integer i = 1; i <= n; i++) {
-    if (raw)
-      lua_rawgeti(L, 1, at + i);
-    else
-      lua_geti(L, 1, at + i);
-    lua_rawseti(L, 2, i);
-  }
-  return 1;
-}
-
 /* collect(tray, lane, large, list, at, n) -> count [, kind, values...]
 **
 ** Puts the single values that up to n items have given into list[at + 1] and
@@ -282,15 +266,23 @@ static int pool_load(lua_State *L) {
 static const char core_key, names_key; /* in the registry */
 
 static const luaL_Reg functions[] = {
-    {"tray", tray_new},          {"collect", tray_collect},
-    {"begun", tray_begun},       {"busy", tray_busy},
-    {"list", pool_list},         {"slice", pool_slice},
-    {"doom", tray_doom},         {"reset", tray_reset},
-    {"wait", cr_pool_wait},      {"nap", tray_nap},
-    {"ended", pool_ended},       {"self", pool_self},
-    {"shared", pool_shared},     {"lost", pool_lost},
-    {"mortal", pool_mortal},     {"interrupted", pool_interrupted},
-    {"terminal", pool_terminal}, {NULL, NULL},
+    {"tray", tray_new},
+    {"collect", tray_collect},
+    {"begun", tray_begun},
+    {"busy", tray_busy},
+    {"list", pool_list},
+    {"reset", tray_reset},
+    {"doom", tray_doom},
+    {"wait", cr_pool_wait},
+    {"nap", tray_nap},
+    {"ended", pool_ended},
+    {"self", pool_self},
+    {"shared", pool_shared},
+    {"lost", pool_lost},
+    {"mortal", pool_mortal},
+    {"interrupted", pool_interrupted},
+    {"terminal", pool_terminal},
+    {NULL, NULL},
 };
 
 static void set_constants(lua_State *L) {

@@ -6,6 +6,7 @@
 ** message with shared objects cannot be one.
 */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "marshal.h"
@@ -62,6 +63,26 @@ static int message_send(lua_State *L) {
   do {
     struct cr_queue *q = cr_check_channel(L, 1);
     err = encode(L, 2, &p);
+    if (err == 0) err = put(L, q, &p);
+  } while (err == ENOMEM && cr_reclaim(L, &took));
+  return answer(L, err);
+}
+
+/* send_slice(queue, list, at, n, ...) -> true | nil, error: what comes behind n,
+** and then a list of the elements at + 1 to at + n. */
+static int message_send_slice(lua_State *L) {
+  struct cr_slice slice = {.list = 2, .at = luaL_checkinteger(L, 3)};
+  lua_Integer n = luaL_checkinteger(L, 4);
+  int values = lua_gettop(L) - 4;
+  struct cr_packet p;
+  int64_t took = 0;
+  int err;
+  luaL_checktype(L, 2, LUA_TTABLE);
+  luaL_argcheck(L, n > 0 && n <= INT_MAX, 4, "out of range");
+  slice.n = (uint32_t)n;
+  do {
+    struct cr_queue *q = cr_check_channel(L, 1);
+    err = cr_encode_slice(L, 5, values, slice, &p);
     if (err == 0) err = put(L, q, &p);
   } while (err == ENOMEM && cr_reclaim(L, &took));
   return answer(L, err);
@@ -183,9 +204,10 @@ static int message_copy(lua_State *L) {
 
 void cr_open_pool_message(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"send", message_send}, {"pack", message_pack}, {"put", message_put},
-      {"pop", message_pop},   {"take", cr_pool_take}, {"copy", message_copy},
-      {NULL, NULL},
+      {"send", message_send}, {"send_slice", message_send_slice},
+      {"pack", message_pack}, {"put", message_put},
+      {"pop", message_pop},   {"take", cr_pool_take},
+      {"copy", message_copy}, {NULL, NULL},
   };
   luaL_newmetatable(L, PACKET);
   lua_pop(L, 1);

@@ -16,6 +16,8 @@ struct work {
   struct cr_queue *large;
   uint32_t me; /* the worker: a task may fork */
   int flags;
+  lua_Integer next, n; /* how many items are begun, of how many */
+  bool inside;         /* in the call of an item */
 };
 
 enum { TRAY = 1, LANE, LARGE, FUNCTION, PAYLOAD = FUNCTION + 3, HANDLER };
@@ -88,81 +90,93 @@ static int handler(lua_State *L) {
   return 1;
 }
 
-/* With the function and the list of its arguments. */
-static int call_spread(lua_State *L) {
-  if (!lua_istable(L, 2))
-    return luaL_error(L, "a list of arguments expected, got %s",
-                      luaL_typename(L, 2));
-  lua_call(L, cr_task_push_args(L), LUA_MULTRET);
-  return lua_gettop(L);
-}
-
-static int call(lua_State *L, int flags) {
-  int results = flags & CR_CALL_ALL ? LUA_MULTRET : 1;
-  if (!(flags & CR_CALL_SPREAD)) return lua_pcall(L, 1, results, HANDLER);
-  lua_pushcfunction(L, call_spread);
-  lua_insert(L, -3);
-  return lua_pcall(L, 2, results, HANDLER);
-}
-
 /* Given up while it ended: this process is about to be killed. */
 static void await_end(void) {
   cr_patient = true;
   for (;;) cr_sleep(NULL, 0, CR_FOREVER);
 }
 
-/* Runs the item on top. False: this process is not the worker, but one that
-** the task has forked. */
-static bool do_item(lua_State *L, struct work *w) {
-  int first = lua_gettop(L);
-  lua_pushvalue(L, FUNCTION);
-  lua_insert(L, first);
-  if (w->flags & CR_CALL_TIMED) cr_lane_begin(w->at.tray, w->at.lane);
-  int status = call(L, w->flags);
-  if (cr_self->leader_incarnation != w->me) {
-    if (status != LUA_OK) cr_process_fail(L);
-    return false;
-  }
-  if ((w->flags & CR_CALL_TIMED) && !cr_lane_end(w->at.tray, w->at.lane))
-    await_end();
-  if (status == LUA_OK)
-    report_values(L, w, first);
-  else
-    report(L, w, CR_REPORT_ERROR, first, 1);
-  lua_settop(L, first - 1);
-  return true;
+static void end_item(struct work *w) {
+  bool timed = w->flags & CR_CALL_TIMED;
+  if (timed && !cr_lane_end(w->at.tray, w->at.lane)) await_end();
 }
 
-static bool do_items(lua_State *L, struct work *w, lua_Integer n) {
-  for (lua_Integer i = 1; i <= n; i++) {
-    lua_rawgeti(L, PAYLOAD, i);
-    if (!do_item(L, w)) return false;
+/* Calls the function on top but one for the item on top. */
+static void call(lua_State *L, int flags) {
+  int n = 1, results = flags & CR_CALL_ALL ? LUA_MULTRET : 1;
+  if (flags & CR_CALL_SPREAD) {
+    if (!lua_istable(L, -1))
+      luaL_error(L, "a list of arguments expected, got %s",
+                 luaL_typename(L, -1));
+    n = cr_task_push_args(L);
   }
-  return true;
+  lua_call(L, n, results);
+}
+
+/* Is this process still the worker, not one that a task has forked? */
+static bool is_worker(const struct work *w) {
+  return cr_self->leader_incarnation == w->me;
+}
+
+/* do_items(work, f, payload): the items from the next one on, in one protected
+** call until one fails. */
+static int do_items(lua_State *L) {
+  struct work *w = lua_touserdata(L, 1);
+  while (w->next < w->n) {
+    w->next++;
+    lua_pushvalue(L, 2);
+    if (w->flags & CR_CALL_MANY)
+      lua_rawgeti(L, 3, w->next);
+    else
+      lua_pushvalue(L, 3);
+    if (w->flags & CR_CALL_TIMED) cr_lane_begin(w->at.tray, w->at.lane);
+    w->inside = true;
+    call(L, w->flags);
+    w->inside = false;
+    if (!is_worker(w)) return 0;
+    end_item(w);
+    report_values(L, w, 4);
+    lua_settop(L, 3);
+  }
+  return 0;
+}
+
+/* The error is on top. One outside of an item is the worker's end. */
+static void item_failed(lua_State *L, struct work *w) {
+  if (!w->inside) lua_error(L);
+  w->inside = false;
+  if (!is_worker(w)) {
+    cr_process_fail(L);
+    return;
+  }
+  end_item(w);
+  report(L, w, CR_REPORT_ERROR, lua_gettop(L), 1);
 }
 
 static struct work check_work(lua_State *L) {
-  return (struct work){cr_check_lane(L, TRAY), cr_check_channel(L, LARGE),
-                       cr_self->leader_incarnation, 0};
+  return (struct work){.at = cr_check_lane(L, TRAY),
+                       .large = cr_check_channel(L, LARGE),
+                       .me = cr_self->leader_incarnation};
 }
 
 /* run(tray, lane, large, f, flags, n, payload) -> still the worker? */
 static int work_run(lua_State *L) {
   struct work w = check_work(L);
   w.flags = (int)luaL_checkinteger(L, FUNCTION + 1);
-  lua_Integer n = luaL_checkinteger(L, FUNCTION + 2);
+  w.n = luaL_checkinteger(L, FUNCTION + 2);
+  if (w.flags & CR_CALL_MANY) luaL_checktype(L, PAYLOAD, LUA_TTABLE);
   lua_settop(L, PAYLOAD);
   lua_pushcfunction(L, handler);
-  levels_below = cr_stack_levels(L) + ((w.flags & CR_CALL_SPREAD) != 0);
-  bool same = true;
-  if (w.flags & CR_CALL_MANY) {
-    luaL_checktype(L, PAYLOAD, LUA_TTABLE);
-    same = do_items(L, &w, n);
-  } else {
+  levels_below = cr_stack_levels(L) + 1;
+  while (w.next < w.n && is_worker(&w)) {
+    lua_pushcfunction(L, do_items);
+    lua_pushlightuserdata(L, &w);
+    lua_pushvalue(L, FUNCTION);
     lua_pushvalue(L, PAYLOAD);
-    same = do_item(L, &w);
+    if (lua_pcall(L, 3, 0, HANDLER) != LUA_OK) item_failed(L, &w);
+    lua_settop(L, HANDLER);
   }
-  lua_pushboolean(L, same);
+  lua_pushboolean(L, is_worker(&w));
   return 1;
 }
 

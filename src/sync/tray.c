@@ -2,7 +2,8 @@
 **
 ** `tail` and `taken` are running byte positions in a lane, each written by one
 ** side only. Either side looks at the other's only when what it saw the last
-** time is used up: each look costs both of them a cache miss. An entry does not
+** time is used up, and the owner gives room back for many entries at once: each
+** look, and each store that the other one sees, costs both a cache miss. An entry does not
 ** wrap around: where the end of the ring is too near, a filler comes first. Who
 ** wakes may die at it: the bell is a wake word (rlock.h), and the death of a
 ** worker wakes its parent anyway.
@@ -22,6 +23,7 @@ struct lane {
   uint32_t taken_seen;        /* its own: `taken` as it saw it last */
   _Atomic(int64_t) begun;     /* ns; 0: nothing timed runs; DOOMED */
   _Alignas(64) cr_word taken; /* by the owner */
+  cr_word next;               /* its own: what comes next; `taken` lags */
   uint32_t tail_seen;         /* its own: `tail` as it saw it last */
   cr_word room;               /* the worker sleeps here when the ring is full */
   _Alignas(64) unsigned char ring[RING];
@@ -37,6 +39,7 @@ struct cr_tray {
 static void lane_init(struct lane *l) {
   atomic_store(&l->tail, 0);
   atomic_store(&l->taken, 0);
+  atomic_store(&l->next, 0);
   atomic_store(&l->room, 0);
   atomic_store(&l->begun, 0);
   l->taken_seen = l->tail_seen = 0;
@@ -143,14 +146,17 @@ bool cr_lane_end(struct cr_tray *t, uint32_t lane) {
 
 /* ---- the owner ---- */
 
-static bool has_entry(struct lane *l) {
-  return atomic_load(&l->tail) !=
-         atomic_load_explicit(&l->taken, memory_order_relaxed);
+static uint32_t next_of(const struct lane *l) {
+  return atomic_load_explicit(&l->next, memory_order_relaxed);
 }
 
-/* Goes on to the position; wakes the worker when there is room again for many
-** entries. */
-static void advance(struct lane *l, uint32_t taken) {
+static bool has_entry(struct lane *l) {
+  return atomic_load(&l->tail) != next_of(l);
+}
+
+/* Gives the worker the room of what was taken; wakes it when that is enough for
+** many entries. */
+static void give_room(struct lane *l, uint32_t taken) {
   atomic_store(&l->taken, taken);
   if (atomic_load(&l->room) == 0) return;
   if (atomic_load(&l->tail) - taken > RING / 2) return;
@@ -158,22 +164,34 @@ static void advance(struct lane *l, uint32_t taken) {
   cr_wake_end(&l->room);
 }
 
+static uint32_t taken_of(const struct lane *l) {
+  return atomic_load_explicit(&l->taken, memory_order_relaxed);
+}
+
+static void advance(struct lane *l, uint32_t next) {
+  atomic_store_explicit(&l->next, next, memory_order_relaxed);
+  if (next - taken_of(l) >= RING / 4) give_room(l, next);
+}
+
 const struct cr_entry *cr_lane_peek(struct cr_tray *t, uint32_t lane) {
   struct lane *l = &t->lane[lane];
   for (;;) {
-    uint32_t taken = atomic_load_explicit(&l->taken, memory_order_relaxed);
-    if (l->tail_seen == taken) l->tail_seen = atomic_load(&l->tail);
-    if (l->tail_seen == taken) return NULL;
-    const struct cr_entry *e = entry_at(l, taken);
+    uint32_t next = next_of(l);
+    if (l->tail_seen == next) l->tail_seen = atomic_load(&l->tail);
+    if (l->tail_seen == next) {
+      if (next != taken_of(l)) give_room(l, next);
+      return NULL;
+    }
+    const struct cr_entry *e = entry_at(l, next);
     if (e->kind != FILLER) return e;
-    advance(l, taken + e->length);
+    advance(l, next + e->length);
   }
 }
 
 void cr_lane_drop(struct cr_tray *t, uint32_t lane) {
   struct lane *l = &t->lane[lane];
-  uint32_t taken = atomic_load_explicit(&l->taken, memory_order_relaxed);
-  advance(l, taken + space_of(entry_at(l, taken)->length));
+  uint32_t next = next_of(l);
+  advance(l, next + space_of(entry_at(l, next)->length));
 }
 
 int64_t cr_lane_begun(struct cr_tray *t, uint32_t lane) {
