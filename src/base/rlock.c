@@ -49,6 +49,10 @@ void cr_spin_start(struct cr_spin *s) {
   if (budget < s->max) s->max = budget;
 }
 
+void cr_spin_pause(int pauses) {
+  while (pauses-- > 0) pause_cpu();
+}
+
 bool cr_spin(struct cr_spin *s) {
   struct cr_slot *me = cr_self;
   if (s->spun < s->max) {

@@ -17,10 +17,13 @@
 
 enum { SHUT = 1, IMMEDIATE = 2, COUNTED = 4 }; /* bits of state */
 enum {
-  BUSY_TIME = 10000000,   /* ns that a no-wait call waits for a lock that is in
+  BUSY_TIME = 10000000,    /* ns that a no-wait call waits for a lock that is in
                              use, not slept on */
-  BUSY_LOOK = 100000,     /* ns until it looks again, at first */
-  DRAIN_TIME = 1000000000 /* ns that a shutdown does */
+  BUSY_LOOK = 100000,      /* ns until it looks again, at first */
+  DRAIN_TIME = 1000000000, /* ns that a shutdown does */
+  GATHER = 100,            /* pauses: a microsecond or two */
+  GATHER_TRY = 64,         /* one in so many finds out whether it is worth it */
+  GATHER_WORTH = 4         /* items */
 };
 
 struct cr_queue {
@@ -37,6 +40,8 @@ struct cr_queue {
   _Alignas(64) struct cr_rlock put_lock;
   struct cr_log put_log;
   _Alignas(64) struct cr_rlock get_lock;
+  uint32_t looks; /* under get lock: how often an item came to who looked */
+  bool gathers;   /* under get lock */
   struct cr_log get_log;
   union {
     struct cr_ring ring;
@@ -201,6 +206,16 @@ static int side_lock(struct cr_queue *q, const struct side *s,
   return err == ETIMEDOUT ? EAGAIN : err;
 }
 
+/* An item has come while its getter was looking. Who takes each at once slows the
+** one who puts many down, each time, by a cache miss: so where a short delay
+** brings several at once it is made again. */
+static void gather(struct cr_queue *q) {
+  if (!is_ring(q)) return;
+  if (!q->gathers && ++q->looks % GATHER_TRY != 0) return;
+  cr_spin_pause(GATHER);
+  q->gathers = cr_ring_look_at_tail(&q->ring) >= GATHER_WORTH;
+}
+
 /* Holding the side's lock: until ready. 0, EAGAIN, EINTR. */
 static int side_wait(struct cr_queue *q, const struct side *s,
                      int64_t deadline) {
@@ -212,6 +227,7 @@ static int side_wait(struct cr_queue *q, const struct side *s,
   while (cr_spin(&spin)) {
     if (!s->ready(q)) continue;
     cr_spin_won(&spin);
+    if (s->lock == &q->get_lock) gather(q);
     return 0;
   }
   for (;;) {
