@@ -48,8 +48,9 @@ end
 local function new_lane(index)
   return {
     index = index, tasks = Queue(), functions = Queue(), large = Queue(),
-    last = 0, -- its chunks are lane[1] (in work) .. lane[last]
-    items = 0 -- how many these still hold
+    first = 1, last = 0, -- its chunks: lane[first] (in work) to lane[last]
+    count = 0, -- how many
+    items = 0 -- and how many these still hold
   }
 end
 
@@ -82,17 +83,26 @@ end
 
 local function append(lane, chunk)
   local last = lane.last + 1
-  lane[last], lane.last = chunk, last
+  lane[last], lane.last, lane.count = chunk, last, lane.count + 1
   lane.items = lane.items + chunk.upto - chunk.got
   if lane.left then lane.left = lane.left - 1 end
 end
 
-local function remove(lane, chunk)
-  local i = 1
-  while lane[i] ~= chunk do i = i + 1 end
-  table.remove(lane, i)
-  lane.last = lane.last - 1
+-- The chunk in work is done.
+local function shift(lane)
+  local first = lane.first
+  lane[first], lane.first, lane.count = nil, first + 1, lane.count - 1
+end
+
+-- Removes and returns the chunk with that id, which is not in work.
+local function remove(lane, id)
+  local i = lane.first
+  while lane[i].id ~= id do i = i + 1 end
+  local chunk, last = lane[i], lane.last
+  for k = i, last do lane[k] = lane[k + 1] end
+  lane.last, lane.count = last - 1, lane.count - 1
   lane.items = lane.items - (chunk.upto - chunk.got)
+  return chunk
 end
 
 -- ---- sending ----
@@ -161,7 +171,7 @@ end
 
 -- Two messages at least, so that it never waits for the next.
 local function has_room(lane)
-  return lane.process and (lane.last < 2 or lane.items < AHEAD) and
+  return lane.process and (lane.count < 2 or lane.items < AHEAD) and
     lane.left ~= 0 and not lane.leaving and not lane.doomed
 end
 
@@ -187,7 +197,7 @@ end
 local function steal(self)
   local victim
   for _, lane in ipairs(self.lanes) do
-    if lane.last > 1 and (not victim or lane.items > victim.items) then
+    if lane.count > 1 and (not victim or lane.items > victim.items) then
       victim = lane
     end
   end
@@ -195,10 +205,7 @@ local function steal(self)
   local packet, id = core.pop(victim.tasks, true)
   if packet == false then put_off(self) end
   if not packet then return nil end
-  local i = 1
-  while victim[i].id ~= id do i = i + 1 end
-  local chunk = victim[i]
-  remove(victim, chunk)
+  local chunk = remove(victim, id)
   if victim.left then victim.left = victim.left + 1 end
   chunk.packet = packet
   return chunk
@@ -206,7 +213,7 @@ end
 
 local function share(self)
   for _, lane in ipairs(self.lanes) do
-    if lane.last == 0 and has_room(lane) then
+    if lane.count == 0 and has_room(lane) then
       local chunk = steal(self)
       if not chunk then return end
       hire(self, lane, chunk)
@@ -230,7 +237,7 @@ end
 local function find_idle(lanes)
   for i = 1, #lanes do
     local lane = lanes[i]
-    if lane.last == 0 and has_room(lane) then return lane end
+    if lane.count == 0 and has_room(lane) then return lane end
   end
 end
 
@@ -288,7 +295,7 @@ end
 -- ---- collecting ----
 
 local function special(self, lane, kind, ...)
-  local chunk = lane[1]
+  local chunk = lane[lane.first]
   if kind == core.READY then
     lane.ready, self.early = true, 0
   elseif kind == core.UNFIT then
@@ -317,8 +324,7 @@ local function took(self, lane, chunk, count, kind, ...)
   end
   if kind then special(self, lane, kind, ...) end
   if chunk ~= nothing and chunk.got >= chunk.upto then
-    table.remove(lane, 1)
-    lane.last = lane.last - 1
+    shift(lane)
     resume(self, chunk)
     return true
   end
@@ -328,7 +334,7 @@ end
 -- Takes all that lies in the lane.
 local function gather(self, lane)
   repeat
-    local chunk = lane[1] or nothing
+    local chunk = lane[lane.first] or nothing
     local wanted = chunk == nothing and 1 or chunk.upto - chunk.got
     local more = took(self, lane, chunk, collect(self.tray, lane.index,
       lane.large, chunk.list or chunk, chunk.base + chunk.got, wanted))
@@ -347,14 +353,14 @@ end
 -- What the dead worker had not taken goes to others; the item that it had begun
 -- is lost.
 local function inherit(self, lane, err)
-  local taken, packets = lane.last, {}
+  local packets = {}
   while true do
     local packet, id = core.pop(lane.tasks)
     if not packet then break end
     if id ~= 0 then packets[#packets + 1] = packet end
   end
-  taken = taken - #packets
-  for i = lane.last, 1, -1 do
+  local taken = lane.last - #packets
+  for i = lane.last, lane.first, -1 do
     local chunk = lane[i]
     lane[i] = nil
     if i > taken then
@@ -365,7 +371,7 @@ local function inherit(self, lane, err)
       resume(self, chunk)
     end
   end
-  lane.last, lane.items = 0, 0
+  lane.first, lane.last, lane.count, lane.items = 1, 0, 0, 0
 end
 
 -- Without ever having been ready: that will not get better by trying again.
@@ -381,7 +387,7 @@ end
 local function bury(self, lane)
   if self.state ~= "ended" then gather(self, lane) end
   if self.state ~= "ended" then
-    local err = (not lane.leaving or lane.last > 0) and cause(lane)
+    local err = (not lane.leaving or lane.count > 0) and cause(lane)
     inherit(self, lane, err)
     if err and not lane.ready then died_early(self, err) end
   end
@@ -406,7 +412,8 @@ end
 -- Ends items that take too long; returns when to look again.
 local function look_at_times(self, due)
   for _, lane in ipairs(self.lanes) do
-    local limit = lane[1] and lane[1].job.timeout
+    local chunk = lane[lane.first]
+    local limit = chunk and chunk.job.timeout
     if limit and lane.process and not lane.doomed then
       local seconds, begun = core.begun(self.tray, lane.index)
       if seconds and seconds >= limit and
@@ -438,7 +445,7 @@ end
 -- ---- the whole ----
 
 local function send_away(lane)
-  if not lane.process or lane.leaving or lane.last > 0 then return end
+  if not lane.process or lane.leaving or lane.count > 0 then return end
   lane.leaving = core.send(lane.tasks, 0)
 end
 

@@ -151,7 +151,8 @@ static bool say_pool(lua_State *L, char *out) {
   if (f != cr_pool_wait && f != cr_pool_take) return false;
   cr_where(L, where);
   bool call = f == cr_pool_wait && where[0] != '[';
-  strcpy(out, call ? "results of its pool" : "work from its pool");
+  snprintf(out, CR_WHAT_MAX, "%s",
+           call ? "results of its pool" : "work from its pool");
   return true;
 }
 
