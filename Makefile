@@ -211,7 +211,8 @@ test: all docs $(C_TESTS) $(FUZZ_REPLAYS) $(BUILD)/tests/pty.so
 	$(Q)$(PROVE) $(LUA_TESTS) $(C_TESTS) $(FUZZ_REPLAYS) | awk -f tests/lib/count.awk
 
 # What does not take too long there: the test programs and what they fork.
-VALGRIND = valgrind -q --leak-check=no --error-exitcode=99
+VALGRIND = valgrind -q --leak-check=no --error-exitcode=99 \
+  --suppressions=tests/lib/valgrind.supp
 VALGRIND_TESTS = $(patsubst %,tests/%.lua,array barrier condition errors event \
   fork lock local pipe pool process rlock semaphore thread thread_sync value wait)
 valgrind:

@@ -76,7 +76,8 @@ void cr_sleepers(uint32_t n);
 void cr_sleep_short(cr_word *word, uint32_t value);
 
 /* For words of one process that one thread sleeps on: sleeps while the word has
-** the value, with no hook, or returns at once; and wakes it. */
+** the value, with no hook, or returns at once; and wakes it, which does not touch
+** the word: it may be gone. A sleep may end early. */
 void cr_park(cr_word *word, uint32_t value, int64_t deadline);
 void cr_unpark(cr_word *word);
 
