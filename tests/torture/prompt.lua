@@ -55,13 +55,16 @@ local function pump(s, ms)
   return bytes
 end
 
--- Types it piece by piece, since neither side may wait for the other for ever;
--- false when the program has ended.
+-- Types it piece by piece, as far as the terminal takes it, since neither side
+-- may wait for the other for ever; false when the program has ended.
 local function type_in(s, text)
-  for i = 1, #text, 100 do
-    if not pcall(s.send, s, text:sub(i, i + 99)) then return false end
+  local at, limit = 1, monotonic() + 10
+  while at <= #text and monotonic() < limit do
+    local ok, n = pcall(core.offer, s.fd, text:sub(at, at + 99))
+    if not ok then return false end
+    at = at + n
     repeat
-      local got = s:pump(2)
+      local got = s:pump(n > 0 and 2 or 20)
       if not got then return false end
     until got == ""
   end

@@ -75,6 +75,21 @@ static int pty_write(lua_State *L) {
   return 0;
 }
 
+/* As many bytes as the terminal takes at once: their number. */
+static int pty_offer(lua_State *L) {
+  size_t n;
+  int fd = (int)luaL_checkinteger(L, 1), flags = fcntl(fd, F_GETFL);
+  const char *text = luaL_checklstring(L, 2, &n);
+  fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+  ssize_t done = write(fd, text, n);
+  int err = errno;
+  fcntl(fd, F_SETFL, flags);
+  if (done < 0 && err != EAGAIN)
+    return luaL_error(L, "write: %s", strerror(err));
+  lua_pushinteger(L, done < 0 ? 0 : done);
+  return 1;
+}
+
 static int pty_resize(lua_State *L) {
   struct winsize size = check_size(L, 2);
   ioctl((int)luaL_checkinteger(L, 1), TIOCSWINSZ, &size);
@@ -119,9 +134,10 @@ static int pty_wait(lua_State *L) {
 
 __attribute__((visibility("default"))) int luaopen_pty(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"spawn", pty_spawn},   {"read", pty_read},   {"write", pty_write},
-      {"resize", pty_resize}, {"modes", pty_modes}, {"close", pty_close},
-      {"wait", pty_wait},     {"flush", pty_flush}, {NULL, NULL},
+      {"spawn", pty_spawn}, {"read", pty_read},     {"write", pty_write},
+      {"offer", pty_offer}, {"resize", pty_resize}, {"modes", pty_modes},
+      {"close", pty_close}, {"wait", pty_wait},     {"flush", pty_flush},
+      {NULL, NULL},
   };
   luaL_newlib(L, functions);
   return 1;
