@@ -112,7 +112,8 @@ for what, f in pairs {
       Thread { target = function() sleep(100) end }:start()
       print "ready"
       io.stdout:flush()
-    ]] .. f, "MainThread (pid N) at SCRIPT:4\n")
+    ]] .. f, "MainThread (pid N) at SCRIPT:4\n",
+      "Thread-1 (pid N) at SCRIPT:1 sleeps\n")
     ok(err:find("MainThread (pid N) at SCRIPT:4\n", 1, true), err)
     ok(err:find("Thread-1 (pid N) at SCRIPT:1 sleeps\n", 1, true), err)
   end)
