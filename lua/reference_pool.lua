@@ -53,8 +53,9 @@ print(pool:apply_async(math.max, { 3, 7 }):get()) --> 7]],
       integer, timeout?: number, progress?: boolean}]],
     returns = "results: any[]",
     text = [[f of every item, in the order of the list. Items travel in
-      chunks, four a worker unless said. `timeout` stops an item that runs
-      longer, with its worker; `progress` shows a bar on stderr.]],
+      chunks, four a worker unless said, but of 2,048 items at most. `timeout`
+      stops an item that runs longer, with its worker; `progress` shows a bar on
+      stderr.]],
     errors = "An item's error is raised after the others are done.",
     example = [[
 local pool <close> = Pool(2)

@@ -108,6 +108,7 @@ struct cr_spin {
 void cr_spin_start(struct cr_spin *s);
 bool cr_spin(struct cr_spin *s);
 void cr_spin_won(struct cr_spin *s);
+/* A short delay, not a wait for anything: some ten ns for each pause. */
 void cr_spin_pause(int pauses);
 
 /* For tests that need every path in few instructions. */

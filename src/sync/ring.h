@@ -74,7 +74,7 @@ static inline uint32_t cr_ring_at_least(struct cr_ring *r) {
 static inline uint32_t cr_ring_at_most(struct cr_ring *r) {
   return cr_ring_between(&r->head_seen, &r->tail);
 }
-/* These look. */
+/* The same after a look, which is kept. */
 static inline uint32_t cr_ring_look_at_tail(struct cr_ring *r) {
   uint64_t tail = cr_ring_tail(r);
   atomic_store_explicit(&r->tail_seen, tail, memory_order_relaxed);

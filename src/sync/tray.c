@@ -3,10 +3,10 @@
 ** `tail` and `taken` are running byte positions in a lane, each written by one
 ** side only. Either side looks at the other's only when what it saw the last
 ** time is used up, and the owner gives room back for many entries at once: each
-** look, and each store that the other one sees, costs both a cache miss. An entry does not
-** wrap around: where the end of the ring is too near, a filler comes first. Who
-** wakes may die at it: the bell is a wake word (rlock.h), and the death of a
-** worker wakes its parent anyway.
+** look, and each store that the other one sees, costs both a cache miss. An
+** entry does not wrap around: where the end of the ring is too near, a filler
+** comes first. Who wakes may die at it: the bell is a wake word (rlock.h), and
+** the death of a worker wakes its parent anyway.
 */
 #include "tray.h"
 
